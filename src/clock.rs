@@ -1,0 +1,90 @@
+//! Monotonic time for expiry, which a test can move by hand.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A point on a [`Clock`], in milliseconds after its start.
+///
+/// Eight bytes, also as an `Option`: every cache entry holds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(NonZeroU64);
+
+/// Monotonic time: a wall clock that jumps changes nothing here.
+#[derive(Clone)]
+pub(crate) enum Clock {
+    Monotonic(Instant),
+    /// Milliseconds, set by a test.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    pub(crate) fn monotonic() -> Self {
+        Self::Monotonic(Instant::now())
+    }
+
+    /// A clock that stands still, and the hand that moves it.
+    #[cfg(test)]
+    pub(crate) fn manual() -> (Self, Arc<AtomicU64>) {
+        let millis = Arc::new(AtomicU64::new(0));
+        (Self::Manual(Arc::clone(&millis)), millis)
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        let millis = match self {
+            Self::Monotonic(start) => {
+                u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+            }
+            Self::Manual(millis) => millis.load(Ordering::SeqCst),
+        };
+        Tick(NonZeroU64::MIN.saturating_add(millis))
+    }
+
+    /// The point `ttl` from now; a time to live beyond the clock's end never expires.
+    pub(crate) fn after(&self, ttl: Duration) -> Tick {
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Tick(self.now().0.saturating_add(millis))
+    }
+
+    /// What is left until `tick`; zero when it has passed.
+    pub(crate) fn until(&self, tick: Tick) -> Duration {
+        Duration::from_millis(tick.0.get().saturating_sub(self.now().0.get()))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_lies_its_time_to_live_ahead_and_then_behind() {
+        let (clock, millis) = Clock::manual();
+        let expires = clock.after(Duration::from_secs(2));
+        assert_eq!(clock.until(expires), Duration::from_secs(2));
+        millis.store(1_999, Ordering::SeqCst);
+        assert!(clock.now() < expires);
+        millis.store(2_000, Ordering::SeqCst);
+        assert!(clock.now() >= expires);
+        millis.store(9_000, Ordering::SeqCst);
+        assert_eq!(clock.until(expires), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_to_live_beyond_the_end_of_time_does_not_overflow() {
+        let clock = Clock::monotonic();
+        assert!(clock.after(Duration::MAX) > clock.now());
+    }
+
+    #[test]
+    fn an_optional_tick_takes_eight_bytes() {
+        assert_eq!(size_of::<Option<Tick>>(), 8);
+    }
+}

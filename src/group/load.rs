@@ -1,0 +1,298 @@
+//! What a get does when the cache has nothing: ask the owner, or call the getter.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Asker, Fetched, Group, Source};
+use crate::error::{BoxError, Error, NotFound, Result};
+use crate::flight::{Landing, Leader, Role};
+use crate::getter::Loaded;
+use crate::mutant::{self, Mutant};
+use crate::peer::{Peer, PeerError};
+use crate::store::{Left, Which};
+
+/// One in so many values from peers is kept in the hot cache, as in groupcache.
+const HOT_ONE_IN: u32 = 10;
+
+/// How a flight to a peer ended.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Answered(Result<Fetched>),
+    /// The peer gave no valid answer: each caller goes on to the getter.
+    Failed,
+}
+
+impl Group {
+    /// Loads `key` from its owner, or here when that is this node or the owner fails.
+    pub(super) fn load(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
+        if chain::holds(self.id(), key) {
+            let group = self.name().to_owned();
+            return Err(Error::AskedForItself { group, key: key.to_owned() });
+        }
+        let owner = match asker {
+            Asker::Here => self.inner.peers.get().and_then(|peers| peers.pick(key)),
+            Asker::Peer => None,
+        };
+        let answer = owner.and_then(|owner| self.ask(&*owner, key, deadline));
+        answer.unwrap_or_else(|| self.load_here(key, deadline))
+    }
+
+    /// Waits on the flight that is under way for `key`; see [`Group::park`].
+    pub(super) fn join_existing(
+        &self,
+        key: &str,
+        deadline: Instant,
+        asker: Asker,
+        started: Instant,
+    ) -> Option<Result<Fetched>> {
+        if asker == Asker::Here
+            && let Some(waiter) = self.inner.asking.join_existing(key.as_bytes())
+        {
+            return match waiter.wait(deadline) {
+                Landing::Landed(Asked::Answered(result)) => Some(result),
+                Landing::TimedOut => Some(Err(self.too_late(key, started))),
+                Landing::Landed(Asked::Failed) | Landing::Lost | Landing::Overdue => None,
+            };
+        }
+        let waiter = self.inner.loading.join_existing(key.as_bytes())?;
+        match waiter.wait(deadline) {
+            Landing::Landed(result) => Some(result),
+            Landing::TimedOut => Some(Err(self.too_late(key, started))),
+            Landing::Lost | Landing::Overdue => None,
+        }
+    }
+
+    /// Asks the owner, once for all callers of this node; none when it gave no valid answer.
+    fn ask(&self, owner: &dyn Peer, key: &str, deadline: Instant) -> Option<Result<Fetched>> {
+        let started = Instant::now();
+        loop {
+            let waiter = match self.inner.asking.join(key.as_bytes()) {
+                Role::Leader(leader) => return self.lead_ask(leader, owner, key, deadline),
+                Role::Waiter(waiter) => waiter,
+            };
+            match waiter.wait(deadline) {
+                Landing::Landed(Asked::Answered(result)) => return Some(result),
+                Landing::Landed(Asked::Failed) => return None,
+                Landing::TimedOut => return Some(Err(self.too_late(key, started))),
+                Landing::Lost | Landing::Overdue => {}
+            }
+        }
+    }
+
+    fn lead_ask(
+        &self,
+        leader: Leader<Asked>,
+        owner: &dyn Peer,
+        key: &str,
+        deadline: Instant,
+    ) -> Option<Result<Fetched>> {
+        if let Some(hit) = self.look_again(key) {
+            leader.land(Asked::Answered(Ok(hit.clone())), |_| ());
+            return Some(Ok(hit));
+        }
+        self.inner.counters.loads_deduped.add_one();
+        let started = Instant::now();
+        loop {
+            match owner.get(self.name(), key, deadline) {
+                Ok(loaded) => return Some(Ok(self.land_copy(leader, key, loaded))),
+                Err(PeerError::Answered(error)) => {
+                    leader.land(Asked::Answered(Err(error.clone())), |_| ());
+                    return Some(Err(error));
+                }
+                // The peer is alive and its origin slow: a load here would be a second one.
+                Err(PeerError::StillLoading) if Instant::now() < deadline => {}
+                // Only this caller's time is over: losing the flight lets a waiter lead.
+                Err(PeerError::StillLoading) => return Some(Err(self.too_late(key, started))),
+                Err(PeerError::Failed(_)) => {
+                    self.inner.counters.peer_errors.add_one();
+                    leader.land(Asked::Failed, |_| ());
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Lands a value that a peer gave; some of them are kept in the hot cache, none in main.
+    fn land_copy(&self, leader: Leader<Asked>, key: &str, loaded: Loaded) -> Fetched {
+        self.inner.counters.peer_loads.add_one();
+        let fetched = self.fetched(loaded, Source::Peer);
+        let admit = fastrand::u32(..HOT_ONE_IN) == 0;
+        let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
+            if admit { self.keep(Which::Hot, key, &fetched) } else { Left::new() }
+        });
+        self.tell(left.unwrap_or_default());
+        fetched
+    }
+
+    /// Loads `key` by the getter, once for all callers, this node's and peers'.
+    fn load_here(&self, key: &str, deadline: Instant) -> Result<Fetched> {
+        let started = Instant::now();
+        loop {
+            let waiter = match self.inner.loading.join(key.as_bytes()) {
+                Role::Waiter(waiter) => waiter,
+                Role::Leader(leader) => {
+                    if let Some(hit) = self.look_again(key) {
+                        leader.land(Ok(hit.clone()), |_| ());
+                        return Ok(hit);
+                    }
+                    let waiter = leader.waiter();
+                    self.start_load(leader, key)?;
+                    waiter
+                }
+            };
+            match waiter.wait(deadline) {
+                Landing::Landed(result) => return result,
+                Landing::TimedOut => return Err(self.too_late(key, started)),
+                Landing::Lost | Landing::Overdue => {}
+            }
+        }
+    }
+
+    /// Hands the getter call to a loader thread, so that its callers can leave before it ends.
+    ///
+    /// A get from inside a getter runs on that getter's thread instead: its place among
+    /// `max_getters` is taken already, and getters that wait for each other's places would
+    /// never end.
+    fn start_load(&self, leader: Leader<Result<Fetched>>, key: &str) -> Result<()> {
+        if chain::is_on() {
+            self.lead_load(leader, key);
+            return Ok(());
+        }
+        let (group, key) = (self.clone(), key.to_owned());
+        self.inner.loaders.submit(Box::new(move || group.lead_load(leader, &key)))
+    }
+
+    fn lead_load(&self, leader: Leader<Result<Fetched>>, key: &str) {
+        if leader.is_alone() {
+            // Every caller gave up while the load was queued: nobody is left to work for.
+            return;
+        }
+        let counters = &self.inner.counters;
+        counters.loads_deduped.add_one();
+        let result = self.call_getter(key).map(|loaded| self.fetched(loaded, Source::Origin));
+        match &result {
+            Ok(_) => counters.local_loads.add_one(),
+            Err(_) => counters.local_load_errs.add_one(),
+        }
+        let left = leader.land(result, |result| match result {
+            Ok(fetched) => self.keep(Which::Main, key, fetched),
+            Err(_) => Left::new(),
+        });
+        match left {
+            Some(left) => self.tell(left),
+            None => counters.overdue_loads.add_one(),
+        }
+    }
+
+    fn call_getter(&self, key: &str) -> Result<Loaded> {
+        let (group, owned_key) = (self.name().to_owned(), key.to_owned());
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let _link = chain::link(self.id(), key);
+            self.inner.getter.get(key)
+        }));
+        match called {
+            Ok(Ok(loaded)) => {
+                let (len, limit) = (loaded.value.len(), self.inner.options.value_bytes);
+                if len > limit {
+                    return Err(Error::ValueTooLarge { group, key: owned_key, len, limit });
+                }
+                Ok(loaded)
+            }
+            Ok(Err(error)) if error.is::<NotFound>() => {
+                Err(Error::NotFound { group, key: owned_key })
+            }
+            Ok(Err(error)) => {
+                Err(Error::Getter { group, key: owned_key, message: with_causes(&error) })
+            }
+            Err(panic) => {
+                self.inner.counters.getter_panics.add_one();
+                let message = panic_message(&*panic);
+                Err(Error::GetterPanicked { group, key: owned_key, message })
+            }
+        }
+    }
+
+    /// Looks in the cache from inside a flight: the value may have come between the first look
+    /// and the joining, when the flight before this one landed.
+    fn look_again(&self, key: &str) -> Option<Fetched> {
+        if mutant::active(Mutant::NoSecondLookup) {
+            return None;
+        }
+        let hit = self.lookup(key)?;
+        self.inner.counters.cache_hits.add_one();
+        Some(hit)
+    }
+
+    fn keep(&self, which: Which, key: &str, fetched: &Fetched) -> Left {
+        let mut left = Left::new();
+        let value = fetched.value.clone();
+        self.inner.store.insert(which, key.as_bytes(), value, fetched.expires, &mut left);
+        left
+    }
+
+    fn fetched(&self, loaded: Loaded, source: Source) -> Fetched {
+        let expires = loaded.ttl.map(|ttl| self.inner.store.clock().after(ttl));
+        Fetched { value: loaded.value, source, expires }
+    }
+
+    fn too_late(&self, key: &str, started: Instant) -> Error {
+        let waited = Duration::from_millis(started.elapsed().as_millis() as u64);
+        Error::DeadlineExceeded { group: self.name().to_owned(), key: key.to_owned(), waited }
+    }
+
+    /// Tells this group from others in the process.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+}
+
+/// The keys that this thread is loading, outermost first: a getter may get other keys.
+mod chain {
+    use super::RefCell;
+
+    thread_local! {
+        static CHAIN: RefCell<Vec<(usize, String)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Takes the key off the chain again when dropped, also by a panic.
+    pub(super) struct Link;
+
+    pub(super) fn link(group: usize, key: &str) -> Link {
+        CHAIN.with_borrow_mut(|chain| chain.push((group, key.to_owned())));
+        Link
+    }
+
+    impl Drop for Link {
+        fn drop(&mut self) {
+            CHAIN.with_borrow_mut(Vec::pop);
+        }
+    }
+
+    pub(super) fn holds(group: usize, key: &str) -> bool {
+        CHAIN.with_borrow(|chain| chain.iter().any(|link| link.0 == group && link.1 == key))
+    }
+
+    pub(super) fn is_on() -> bool {
+        CHAIN.with_borrow(|chain| !chain.is_empty())
+    }
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &BoxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,306 @@
+//! A group: a name, a getter, a cache, and the order of things in one get.
+
+mod load;
+mod options;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use options::GroupOptions;
+
+use crate::byte_view::ByteView;
+use crate::clock::{Clock, Tick};
+use crate::error::{Error, Result};
+use crate::flight::Flights;
+use crate::getter::Getter;
+use crate::loaders::Loaders;
+use crate::peer::PeerPicker;
+use crate::stats::{Counters, Stats};
+use crate::store::{Eviction, Left, Store, Which};
+use crate::sync::OnceCell;
+use load::Asked;
+
+/// A cache with a name and a way to load what is missing.
+///
+/// A clone is another handle to the same group. On its own a group caches and deduplicates;
+/// made by [`HttpPool::group`](crate::HttpPool::group) it shares its keys with the peers.
+///
+/// ```
+/// use larder::Group;
+///
+/// let squares = Group::new("squares", 1 << 20, |n: &str| {
+///     let n: u64 = n.parse()?;
+///     Ok((n * n).to_string())
+/// })?;
+/// assert_eq!(squares.get("12")?, "144");
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    getter: Box<dyn Getter>,
+    options: GroupOptions,
+    store: Store,
+    peers: OnceCell<Arc<dyn PeerPicker>>,
+    /// Flights of this node's callers to the peer that owns a key.
+    asking: Arc<Flights<Asked>>,
+    /// Flights of the getter. A request from a peer joins only these, so it never waits for
+    /// another peer; every getter call passes here, so that one load holds.
+    loading: Arc<Flights<Result<Fetched>>>,
+    loaders: Loaders,
+    counters: Counters,
+}
+
+/// Who wants a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A caller of this node: the key's owner is asked.
+    Here,
+    /// A peer: answered from the cache or the origin, never by asking another peer.
+    Peer,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Main,
+    Hot,
+    Peer,
+    Origin,
+}
+
+impl Source {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Hot => "hot",
+            Self::Peer => "peer",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+/// A value, where it came from, and until when it may be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    pub(crate) value: ByteView,
+    pub(crate) source: Source,
+    pub(crate) expires: Option<Tick>,
+}
+
+impl Group {
+    /// A group with the default options, whose caches hold `cache_bytes` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadGroupName`] when the name is empty, longer than 128 bytes, `.` or `..`, or
+    /// holds a `/`.
+    pub fn new(name: &str, cache_bytes: usize, getter: impl Getter) -> Result<Self> {
+        GroupOptions::new(cache_bytes).build(name, getter)
+    }
+
+    fn from_options(options: GroupOptions, name: &str, getter: impl Getter) -> Result<Self> {
+        check_name(name)?;
+        let loaders =
+            Loaders::new(format!("group {name:?}"), options.max_getters, options.max_queued_loads);
+        let inner = Inner {
+            name: name.to_owned(),
+            getter: Box::new(getter),
+            store: Store::new(options.cache_bytes, Clock::monotonic()),
+            peers: OnceCell::new(),
+            asking: Flights::new(options.load_timeout),
+            loading: Flights::new(options.load_timeout),
+            loaders,
+            counters: Counters::default(),
+            options,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The name, which is the same on every node.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The value of `key`: from the cache, or from the peer that owns it, or from the getter.
+    ///
+    /// Waits `get_timeout` at most (10 s by default).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when the origin has no such key; an error of the getter as
+    /// [`Error::Getter`] or [`Error::GetterPanicked`]; [`Error::DeadlineExceeded`] and
+    /// [`Error::Overloaded`] when the value did not come in time or a limit was reached.
+    pub fn get(&self, key: &str) -> Result<ByteView> {
+        self.get_within(key, self.inner.options.get_timeout)
+    }
+
+    /// As [`get`](Self::get), waiting `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get). A load that others wait for, or that has begun, goes on.
+    pub fn get_within(&self, key: &str, timeout: Duration) -> Result<ByteView> {
+        let deadline = deadline_after(timeout);
+        self.fetch(key, deadline, Asker::Here).map(|fetched| fetched.value)
+    }
+
+    /// The value of `key` when this node's cache holds it; nothing is loaded.
+    pub fn peek(&self, key: &str) -> Option<ByteView> {
+        self.lookup(key).map(|fetched| fetched.value)
+    }
+
+    /// What the group has done so far, and what its caches hold.
+    pub fn stats(&self) -> Stats {
+        let (running, queued) = self.inner.loaders.load();
+        Stats {
+            getters_running: running as u64,
+            getters_queued: queued as u64,
+            main: self.inner.store.stats(Which::Main),
+            hot: self.inner.store.stats(Which::Hot),
+            ..self.inner.counters.snapshot()
+        }
+    }
+
+    /// Tells the group its peers, once. [`HttpPool::group`](crate::HttpPool::group) does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadSetting`] when the group has peers already.
+    pub fn register_peers(&self, peers: Arc<dyn PeerPicker>) -> Result<()> {
+        self.inner.peers.set(peers).map_err(|_| {
+            let setting = format!("peers of group {:?}", self.name());
+            Error::bad_setting(setting, "are registered already: a group belongs to one pool")
+        })
+    }
+
+    /// How long a get waits when it is not told.
+    pub(crate) fn get_timeout(&self) -> Duration {
+        self.inner.options.get_timeout
+    }
+
+    /// One get, whole: cache, then flight, then peer or getter.
+    pub(crate) fn fetch(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
+        self.check_key(key)?;
+        if let Some(hit) = self.hit(key, asker) {
+            return Ok(hit);
+        }
+        self.count_miss(asker);
+        let result = self.load(key, deadline, asker);
+        self.count_end(&result);
+        result
+    }
+
+    /// The cached value, counted as a get when there is one.
+    pub(crate) fn hit(&self, key: &str, asker: Asker) -> Option<Fetched> {
+        let hit = self.lookup(key)?;
+        self.count_get(asker);
+        self.inner.counters.cache_hits.add_one();
+        Some(hit)
+    }
+
+    /// The outcome of the flight that is under way for `key`, waited for on this thread and
+    /// counted as a get. None when there is no such flight or it ended without an outcome.
+    pub(crate) fn park(
+        &self,
+        key: &str,
+        deadline: Instant,
+        asker: Asker,
+    ) -> Option<Result<Fetched>> {
+        let started = Instant::now();
+        let result = self.join_existing(key, deadline, asker, started)?;
+        self.count_miss(asker);
+        self.count_end(&result);
+        Some(result)
+    }
+
+    /// What is left of a value's time to live.
+    pub(crate) fn ttl(&self, fetched: &Fetched) -> Option<Duration> {
+        fetched.expires.map(|expires| self.inner.store.clock().until(expires))
+    }
+
+    /// Checks a key against the limit on its length.
+    pub(crate) fn check_key(&self, key: &str) -> Result<()> {
+        let limit = self.inner.options.key_bytes;
+        if key.len() > limit {
+            let group = self.name().to_owned();
+            return Err(Error::KeyTooLong { group, len: key.len(), limit });
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, key: &str) -> Option<Fetched> {
+        let mut left = Left::new();
+        let found = self.inner.store.get(key.as_bytes(), &mut left);
+        self.tell(left);
+        let found = found?;
+        let source = match found.which {
+            Which::Main => Source::Main,
+            Which::Hot => Source::Hot,
+        };
+        Some(Fetched { value: found.value, source, expires: found.expires })
+    }
+
+    fn count_get(&self, asker: Asker) {
+        self.inner.counters.gets.add_one();
+        if asker == Asker::Peer {
+            self.inner.counters.server_requests.add_one();
+        }
+    }
+
+    fn count_miss(&self, asker: Asker) {
+        self.count_get(asker);
+        self.inner.counters.loads.add_one();
+    }
+
+    fn count_end(&self, result: &Result<Fetched>) {
+        match result {
+            Err(Error::DeadlineExceeded { .. }) => self.inner.counters.deadlines_exceeded.add_one(),
+            Err(Error::Overloaded { .. }) => self.inner.counters.shed.add_one(),
+            _ => {}
+        }
+    }
+
+    /// Tells the eviction listener what has left; called with no lock held.
+    fn tell(&self, left: Left) {
+        let Some(listener) = &self.inner.options.on_evict else { return };
+        for (entry, why) in left {
+            listener(&String::from_utf8_lossy(&entry.key), &entry.value, why);
+        }
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({:?})", self.name())
+    }
+}
+
+/// The point `timeout` from now; a timeout beyond the end of time becomes a year.
+pub(crate) fn deadline_after(timeout: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + YEAR)
+}
+
+/// Longest group name, in bytes.
+const NAME_BYTES: usize = 128;
+
+fn check_name(name: &str) -> Result<()> {
+    let reason = match name {
+        "" => "is empty",
+        "." | ".." => "would be folded away in a path",
+        _ if name.len() > NAME_BYTES => "is longer than 128 bytes",
+        _ if name.contains('/') => "holds a slash, which ends the name in a path",
+        _ => return Ok(()),
+    };
+    Err(Error::BadGroupName { group: name.to_owned(), reason })
+}
+
+/// What the eviction listener is told: key, value, cause.
+type OnEvict = Arc<dyn Fn(&str, &ByteView, Eviction) + Send + Sync>;

@@ -1,0 +1,121 @@
+//! Counters, by groupcache's names.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::CachePadded;
+
+/// A counter on a cache line of its own, so that two busy counters do not share one.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(CachePadded<AtomicU64>);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of a group, live.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) gets: Counter,
+    pub(crate) cache_hits: Counter,
+    pub(crate) peer_loads: Counter,
+    pub(crate) peer_errors: Counter,
+    pub(crate) loads: Counter,
+    pub(crate) loads_deduped: Counter,
+    pub(crate) local_loads: Counter,
+    pub(crate) local_load_errs: Counter,
+    pub(crate) server_requests: Counter,
+    pub(crate) deadlines_exceeded: Counter,
+    pub(crate) shed: Counter,
+    pub(crate) getter_panics: Counter,
+    pub(crate) overdue_loads: Counter,
+}
+
+/// What a group has done so far, and what its caches hold.
+///
+/// The first nine counters have groupcache's names and meanings. They are read one by one
+/// while the group works, so that sums over them may be off by the requests in flight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Gets, also those that came from peers.
+    pub gets: u64,
+    /// Gets answered by the main or the hot cache.
+    pub cache_hits: u64,
+    /// Keys got from a peer.
+    pub peer_loads: u64,
+    /// Peers asked that gave no valid answer; each such key was loaded here.
+    pub peer_errors: u64,
+    /// Gets that were not in a cache.
+    pub loads: u64,
+    /// Loads that were carried out, after singleflight.
+    pub loads_deduped: u64,
+    /// Loads by the getter that gave a value.
+    pub local_loads: u64,
+    /// Loads by the getter that failed; "no such key" is among them.
+    pub local_load_errs: u64,
+    /// Gets that came from peers.
+    pub server_requests: u64,
+    /// Gets that ended at their deadline.
+    pub deadlines_exceeded: u64,
+    /// Gets refused because a limit was reached.
+    pub shed: u64,
+    /// Getter calls that panicked; also counted in `local_load_errs`.
+    pub getter_panics: u64,
+    /// Getter calls that outlived `load_timeout`, so that a newer load took over their key.
+    pub overdue_loads: u64,
+    /// Getter calls running now.
+    pub getters_running: u64,
+    /// Loads waiting for a getter to become free now.
+    pub getters_queued: u64,
+    /// The keys that this node owns, or had to load itself.
+    pub main: CacheStats,
+    /// Copies of popular keys that peers own.
+    pub hot: CacheStats,
+}
+
+/// What one cache of a group holds and has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Entries held now.
+    pub items: u64,
+    /// Bytes held now: keys, values, and the overhead of each entry.
+    pub bytes: u64,
+    /// Look-ups.
+    pub gets: u64,
+    /// Look-ups that found a value.
+    pub hits: u64,
+    /// Entries pushed out by newer ones.
+    pub evictions: u64,
+    /// Entries dropped because their time to live was over.
+    pub expired: u64,
+    /// Values served but not kept, because they can never fit into the budget.
+    pub refused: u64,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            gets: self.gets.get(),
+            cache_hits: self.cache_hits.get(),
+            peer_loads: self.peer_loads.get(),
+            peer_errors: self.peer_errors.get(),
+            loads: self.loads.get(),
+            loads_deduped: self.loads_deduped.get(),
+            local_loads: self.local_loads.get(),
+            local_load_errs: self.local_load_errs.get(),
+            server_requests: self.server_requests.get(),
+            deadlines_exceeded: self.deadlines_exceeded.get(),
+            shed: self.shed.get(),
+            getter_panics: self.getter_panics.get(),
+            overdue_loads: self.overdue_loads.get(),
+            ..Stats::default()
+        }
+    }
+}
