@@ -20,6 +20,8 @@ mod peer;
 mod store;
 // Floor 3: the order of things in one get.
 mod group;
+// Floor 4: the wire between nodes; nothing below knows URLs or protobuf.
+mod wire;
 
 pub use byte_view::ByteView;
 pub use error::{BoxError, Error, NotFound, Result};
