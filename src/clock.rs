@@ -60,6 +60,13 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The point `timeout` from now; a timeout beyond the end of time becomes a year.
+pub(crate) fn deadline_after(timeout: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + YEAR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,7 @@ impl std::error::Error for NotFound {}
 /// Cheap enough to clone: one error reaches every caller of a flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the line above each variant tells of its fields")]
 pub enum Error {
     /// The origin has no such key: the getter said [`NotFound`].
     NotFound { group: String, key: String },
@@ -52,7 +53,7 @@ pub enum Error {
     /// The value did not come within the caller's deadline; the load may still go on.
     DeadlineExceeded { group: String, key: String, waited: Duration },
     /// A limit was reached and the work was shed; trying again later may do.
-    Overloaded { what: String, limit: usize },
+    Overloaded { what: String },
     /// The pool has no group of this name.
     NoSuchGroup { group: String },
     /// The pool has a group of this name already.
@@ -112,9 +113,7 @@ impl fmt::Display for Error {
                 "no value for key {key:?} of group {group:?} within {waited:?}: the origin is \
                  slow, try again or allow more time"
             ),
-            Self::Overloaded { what, limit } => {
-                write!(f, "overloaded: {what} (limit {limit}); try again later")
-            }
+            Self::Overloaded { what } => write!(f, "overloaded: {what}; try again later"),
             Self::NoSuchGroup { group } => {
                 write!(f, "no such group: {group:?}; make it on every node before it is asked for")
             }

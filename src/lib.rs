@@ -20,13 +20,21 @@ mod peer;
 mod store;
 // Floor 3: the order of things in one get.
 mod group;
-// Floor 4: the wire between nodes; nothing below knows URLs or protobuf.
+// Floor 4: what goes over the wire, and where values come from.
 mod wire;
+// Floor 5: sockets.
+mod serve;
+mod client;
+// Floor 6: a node.
+mod pool;
 
 pub use byte_view::ByteView;
 pub use error::{BoxError, Error, NotFound, Result};
 pub use getter::{Getter, Loaded};
 pub use group::{Group, GroupOptions};
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
+pub use pool::{HttpPool, HttpPoolBuilder};
+pub use serve::{Limits, ListenerStats};
 pub use stats::{CacheStats, Stats};
 pub use store::Eviction;
+pub use wire::Dialect;

@@ -68,8 +68,8 @@ impl Loaders {
             return shared.start(job);
         }
         if state.queue.len() >= shared.max_queued {
-            let what = format!("loads waiting for a getter of {}", shared.name);
-            return Err(Error::Overloaded { what, limit: shared.max_queued });
+            let what = format!("{} loads wait for a getter of {}", shared.max_queued, shared.name);
+            return Err(Error::Overloaded { what });
         }
         state.queue.push_back(job);
         Ok(())
@@ -165,7 +165,7 @@ mod tests {
             loaders.submit(job()).unwrap();
         }
         assert_eq!(loaders.load(), (2, 1));
-        assert!(matches!(loaders.submit(job()), Err(Error::Overloaded { limit: 1, .. })));
+        assert!(matches!(loaders.submit(job()), Err(Error::Overloaded { .. })));
         drop(release);
         for _ in 0..3 {
             finished.recv_timeout(Duration::from_secs(60)).unwrap();

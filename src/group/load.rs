@@ -95,17 +95,24 @@ impl Group {
         }
         self.inner.counters.loads_deduped.add_one();
         let started = Instant::now();
+        // Half of the time is for the peer: should it be dead, the other half is for loading
+        // here. Once it has said that it is loading it is not dead, and gets what is left.
+        let mut until = started + deadline.saturating_duration_since(started) / 2;
         loop {
-            match owner.get(self.name(), key, deadline) {
+            match owner.get(self.name(), key, until) {
                 Ok(loaded) => return Some(Ok(self.land_copy(leader, key, loaded))),
                 Err(PeerError::Answered(error)) => {
                     leader.land(Asked::Answered(Err(error.clone())), |_| ());
                     return Some(Err(error));
                 }
-                // The peer is alive and its origin slow: a load here would be a second one.
-                Err(PeerError::StillLoading) if Instant::now() < deadline => {}
                 // Only this caller's time is over: losing the flight lets a waiter lead.
-                Err(PeerError::StillLoading) => return Some(Err(self.too_late(key, started))),
+                Err(PeerError::StillLoading | PeerError::Failed(_))
+                    if Instant::now() >= deadline =>
+                {
+                    return Some(Err(self.too_late(key, started)));
+                }
+                // The peer is alive and its origin slow: a load here would be a second one.
+                Err(PeerError::StillLoading) => until = deadline,
                 Err(PeerError::Failed(_)) => {
                     self.inner.counters.peer_errors.add_one();
                     leader.land(Asked::Failed, |_| ());

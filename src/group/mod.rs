@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use options::GroupOptions;
 
 use crate::byte_view::ByteView;
-use crate::clock::{Clock, Tick};
+use crate::clock::{Clock, Tick, deadline_after};
 use crate::error::{Error, Result};
 use crate::flight::Flights;
 use crate::getter::Getter;
@@ -219,6 +219,16 @@ impl Group {
         Some(result)
     }
 
+    /// Counts a get that was answered with what another one had loaded.
+    pub(crate) fn count_shared(&self, asker: Asker, status: u16) {
+        self.count_miss(asker);
+        match status {
+            503 => self.inner.counters.shed.add_one(),
+            504 => self.inner.counters.deadlines_exceeded.add_one(),
+            _ => {}
+        }
+    }
+
     /// What is left of a value's time to live.
     pub(crate) fn ttl(&self, fetched: &Fetched) -> Option<Duration> {
         fetched.expires.map(|expires| self.inner.store.clock().until(expires))
@@ -279,13 +289,6 @@ impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Group({:?})", self.name())
     }
-}
-
-/// The point `timeout` from now; a timeout beyond the end of time becomes a year.
-pub(crate) fn deadline_after(timeout: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
-    let now = Instant::now();
-    now.checked_add(timeout).unwrap_or_else(|| now + YEAR)
 }
 
 /// Longest group name, in bytes.

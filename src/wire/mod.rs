@@ -1,7 +1,19 @@
 //! What nodes say to each other, as bytes.
 
+mod dialect;
+mod path;
+mod message;
 #[expect(unreachable_pub, reason = "prost writes `pub`; this module keeps it in the crate")]
 mod pb;
+
+pub use dialect::Dialect;
+pub(crate) use message::{
+    ERROR_CODE, PROTOBUF, code, decode, encode_before_value, error_from_wire, error_to_wire,
+};
+pub(crate) use path::{BadPath, escape, split};
+
+/// The header in which a caller says how many milliseconds it waits for an answer.
+pub(crate) const WITHIN_MS: &str = "Larder-Within-Ms";
 
 #[cfg(test)]
 mod tests {

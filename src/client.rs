@@ -1,0 +1,262 @@
+//! The client to one peer: the door of ureq.
+//!
+//! One agent for each peer, because ureq's pool of connections has one lock and a search that
+//! is linear in the hosts.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body, http};
+
+use crate::error::{Error, Result};
+use crate::getter::Loaded;
+use crate::peer::{Peer, PeerError};
+use crate::serve::Limits;
+use crate::sync::Mutex;
+use crate::wire::{self, Dialect, ERROR_CODE, WITHIN_MS};
+
+/// Bytes of a peer's answer beyond the value itself, at most.
+const FRAME_BYTES: usize = 1 << 10;
+/// An idle connection is not used after this long: before the peer's gate closes it.
+const IDLE_AGE: Duration = Duration::from_secs(20);
+const INPUT_BUFFER_BYTES: usize = 64 << 10;
+const OUTPUT_BUFFER_BYTES: usize = 8 << 10;
+/// How long a name's addresses are used before they are looked up again.
+const ADDRESS_AGE: Duration = Duration::from_secs(10);
+/// A peer asked to answer within less than this may well answer too early.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Another node, reached over HTTP.
+#[derive(Debug)]
+pub(crate) struct HttpPeer {
+    url: String,
+    base: String,
+    agent: Agent,
+    call: Duration,
+    max_body: usize,
+    health: AtomicU8,
+}
+
+/// What the last call to a peer told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Untried,
+    Up,
+    Failing,
+}
+
+impl HttpPeer {
+    /// A client to the node at `url` (`http://host:port`); connects when first asked.
+    pub(crate) fn new(url: &str, dialect: Dialect, limits: &Limits) -> Result<Self> {
+        let host_and_port = host_and_port(url)?;
+        let config = Agent::config_builder()
+            // Settings of the environment are for the outside world, not for peers.
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent("")
+            .accept("")
+            .accept_encoding("")
+            .timeout_connect(Some(limits.peer_connect))
+            .max_idle_connections(limits.lane_workers)
+            .max_idle_connections_per_host(limits.lane_workers)
+            .max_idle_age(IDLE_AGE.min(limits.idle_timeout / 2))
+            .input_buffer_size(INPUT_BUFFER_BYTES)
+            .output_buffer_size(OUTPUT_BUFFER_BYTES)
+            .build();
+        let addresses = Addresses { host_and_port, known: Mutex::new(None) };
+        Ok(Self {
+            url: url.to_owned(),
+            base: format!("{url}{}", dialect.spec().base),
+            agent: Agent::with_parts(config, DefaultConnector::new(), addresses),
+            call: limits.peer_call,
+            max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
+            health: AtomicU8::new(Health::Untried as u8),
+        })
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            up if up == Health::Up as u8 => Health::Up,
+            failing if failing == Health::Failing as u8 => Health::Failing,
+            _ => Health::Untried,
+        }
+    }
+
+    fn ask(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
+        let started = Instant::now();
+        let budget = deadline.saturating_duration_since(started).min(self.call);
+        // The peer is to say that it is still loading before this call is given up.
+        let within = budget * 3 / 4;
+        let url = format!("{}{}/{}", self.base, wire::escape(group), wire::escape(key));
+        let response = match self.send(&url, within, budget) {
+            // The peer closed a pooled connection just when it was used; it has not answered,
+            // and a get does no harm twice.
+            Err(error) if is_cut(&error) => {
+                let rest = budget.saturating_sub(started.elapsed());
+                self.send(&url, within.min(rest * 3 / 4), rest)
+            }
+            sent => sent,
+        };
+        let response = response.map_err(|error| self.failed(error))?;
+        let (head, body) = response.into_parts();
+        let body = self.read(&head, body).map_err(|error| self.failed(error))?;
+        if head.status == 200 {
+            return wire::decode(group, key, body).map_err(|error| self.failed(error));
+        }
+        let code = head.headers.get(ERROR_CODE).and_then(|value| value.to_str().ok());
+        let text = String::from_utf8_lossy(&body);
+        let error = wire::error_from_wire(&self.url, group, key, head.status.as_u16(), code, &text);
+        if error == PeerError::StillLoading && within > SHORT && started.elapsed() < within / 2 {
+            return Err(self.failed("says that it is still loading, without having waited"));
+        }
+        Err(error)
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        within: Duration,
+        budget: Duration,
+    ) -> Result<http::Response<Body>, ureq::Error> {
+        self.agent
+            .get(url)
+            .header(WITHIN_MS, within.as_millis().to_string())
+            .config()
+            .timeout_global(Some(budget))
+            .build()
+            .call()
+    }
+
+    /// The body, whole: a length is required, so that a cut is noticed.
+    fn read(&self, head: &http::response::Parts, mut body: Body) -> Result<Vec<u8>, String> {
+        let length = head.headers.get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        let length: usize = length.ok_or("the answer has no Content-Length")?;
+        if length > self.max_body {
+            let limit = self.max_body;
+            return Err(format!("the answer of {length} bytes is over the limit of {limit}"));
+        }
+        let mut bytes = Vec::with_capacity(length);
+        // Up to the end, which gives the connection back to the pool.
+        let mut reader = body.as_reader().take(self.max_body as u64 + 1);
+        reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if bytes.len() != length {
+            return Err(format!("the answer was cut after {} of {length} bytes", bytes.len()));
+        }
+        Ok(bytes)
+    }
+
+    fn failed(&self, error: impl ToString) -> PeerError {
+        let (peer, message) = (self.url.clone(), error.to_string());
+        PeerError::Failed(Error::Peer { peer, message })
+    }
+}
+
+impl Peer for HttpPeer {
+    fn name(&self) -> &str {
+        &self.url
+    }
+
+    fn get(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
+        let answer = self.ask(group, key, deadline);
+        let health = match answer {
+            Err(PeerError::Failed(_)) => Health::Failing,
+            _ => Health::Up,
+        };
+        self.health.store(health as u8, Ordering::Relaxed);
+        answer
+    }
+}
+
+/// Whether the connection ended before anything was answered.
+fn is_cut(error: &ureq::Error) -> bool {
+    let ureq::Error::Io(error) = error else { return false };
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
+}
+
+/// The `host:port` of a peer's address, which must have the form `http://host:port`.
+pub(crate) fn host_and_port(url: &str) -> Result<String> {
+    let bad = |reason: &str| Error::BadPeer { peer: url.to_owned(), reason: reason.to_owned() };
+    let rest = url.strip_prefix("http://").ok_or_else(|| bad("does not start with http://"))?;
+    let uri: http::Uri = url.parse().map_err(|_| bad("is not an address"))?;
+    if uri.path_and_query().is_some_and(|path| path != "/") || rest.contains(['/', '@', '#']) {
+        return Err(bad("has more than a host and a port"));
+    }
+    match uri.port_u16() {
+        None | Some(0) => Err(bad("has no port")),
+        Some(_) => Ok(rest.to_owned()),
+    }
+}
+
+/// The addresses of one peer.
+///
+/// ureq's own resolver starts a thread for every request that has a timeout, also when a
+/// pooled connection makes the addresses unnecessary.
+#[derive(Debug)]
+struct Addresses {
+    host_and_port: String,
+    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+}
+
+impl Resolver for Addresses {
+    fn resolve(
+        &self,
+        _uri: &http::Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let known = self.known.lock().clone();
+        let addresses = match known {
+            Some((since, addresses)) if since.elapsed() < ADDRESS_AGE => addresses,
+            _ => {
+                let addresses: Vec<_> = self.host_and_port.to_socket_addrs()?.collect();
+                *self.known.lock() = Some((Instant::now(), addresses.clone()));
+                addresses
+            }
+        };
+        let mut resolved = self.empty();
+        for address in addresses.into_iter().take(resolved_capacity()) {
+            resolved.push(address);
+        }
+        if resolved.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(resolved) }
+    }
+}
+
+/// ureq takes so many addresses of one name.
+const fn resolved_capacity() -> usize {
+    16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_address_is_a_host_and_a_port() {
+        for good in ["http://10.0.0.1:8001", "http://larder-0.larder:80", "http://[::1]:9"] {
+            assert_eq!(host_and_port(good).as_deref(), Ok(&good[7..]));
+        }
+        for bad in [
+            "10.0.0.1:8001",
+            "https://10.0.0.1:8001",
+            "http://10.0.0.1",
+            "http://10.0.0.1:0",
+            "http://10.0.0.1:8001/",
+            "http://10.0.0.1:8001/x",
+            "http://user@10.0.0.1:8001",
+            "http://10.0.0.1:8001?x",
+            "http://",
+            "",
+        ] {
+            assert!(matches!(host_and_port(bad), Err(Error::BadPeer { .. })), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The settings of a pool.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::api::Api;
+use super::peers::{PeerService, Peers};
+use super::{HttpPool, Shared};
+use crate::client::host_and_port;
+use crate::error::{Error, Result};
+use crate::serve::{Gate, Limits, Service};
+use crate::sync::Mutex;
+use crate::wire::Dialect;
+
+/// The settings of an [`HttpPool`] about to be started.
+///
+/// ```
+/// use larder::HttpPool;
+///
+/// let pool = HttpPool::builder()
+///     .listen("http://127.0.0.1:0")
+///     .api("127.0.0.1:0")
+///     .start()?;
+/// assert!(pool.api_addr().is_some());
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a pool runs once it is started"]
+pub struct HttpPoolBuilder {
+    listen: Option<String>,
+    advertise: Option<String>,
+    api: Option<String>,
+    peers: Option<Vec<String>>,
+    dialect: Dialect,
+    limits: Limits,
+}
+
+impl HttpPoolBuilder {
+    /// Listens for peers on this address (`http://host:port`, or `host:port`).
+    ///
+    /// Defaults to no listener: the program has a tiny_http server of its own and gives its
+    /// requests to [`HttpPool::handle`].
+    pub fn listen(self, address: &str) -> Self {
+        Self { listen: Some(address.to_owned()), ..self }
+    }
+
+    /// The address by which the peers know this node (`http://host:port`), when it is another
+    /// than the one listened on. Defaults to the address of [`listen`](Self::listen).
+    pub fn advertise(self, url: &str) -> Self {
+        Self { advertise: Some(url.to_owned()), ..self }
+    }
+
+    /// Listens for clients on this address (`host:port`): see the README for what they may
+    /// ask. Defaults to no such listener.
+    pub fn api(self, address: &str) -> Self {
+        Self { api: Some(address.to_owned()), ..self }
+    }
+
+    /// The nodes of the ring, this one included. Defaults to this node alone.
+    pub fn peers<S: AsRef<str>>(self, urls: impl IntoIterator<Item = S>) -> Self {
+        let urls = urls.into_iter().map(|url| url.as_ref().trim().to_owned()).collect();
+        Self { peers: Some(urls), ..self }
+    }
+
+    /// What the nodes of the ring agree on. Defaults to [`Dialect::Native`].
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
+    }
+
+    /// What listeners and peer calls may take at most. Defaults to [`Limits::default`].
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadPeer`] for an address that is not `http://host:port`,
+    /// [`Error::SelfNotInPeers`], [`Error::BadSetting`], and [`Error::Io`] when an address
+    /// cannot be listened on or threads cannot be started.
+    pub fn start(self) -> Result<HttpPool> {
+        let listener = self.listen.as_deref().map(bind).transpose()?;
+        let api_listener = self.api.as_deref().map(bind).transpose()?;
+        let own_url = self.own_url(listener.as_ref())?;
+        let peers = Arc::new(Peers::new(own_url, self.dialect, self.limits.clone())?);
+        if let Some(urls) = self.peers {
+            peers.set(urls)?;
+        }
+        let shared = Arc::new(Shared {
+            dialect: self.dialect,
+            peers,
+            groups: Mutex::new(HashMap::new()),
+            draining: AtomicBool::new(false),
+        });
+        let gate = |name, listener: Option<TcpListener>, service: Arc<dyn Service>| {
+            listener.map(|listener| Gate::start(name, listener, service, &self.limits)).transpose()
+        };
+        let peer_gate = gate("peer", listener, Arc::new(PeerService::new(Arc::clone(&shared))))?;
+        let api_gate = gate("api", api_listener, Arc::new(Api::new(Arc::clone(&shared))))?;
+        Ok(HttpPool { shared, peer_gate, api_gate })
+    }
+
+    fn own_url(&self, listener: Option<&TcpListener>) -> Result<String> {
+        if let Some(url) = &self.advertise {
+            host_and_port(url)?;
+            return Ok(url.clone());
+        }
+        let (Some(listen), Some(listener)) = (&self.listen, listener) else {
+            let reason = "is needed when the pool has no listener: the address by which the \
+                          peers know this node";
+            return Err(Error::bad_setting("advertise", reason));
+        };
+        let addr = listener.local_addr().map_err(|error| Error::io("the listener", &error))?;
+        if addr.ip().is_unspecified() {
+            let reason = "is needed to listen on every address: the peers must be told one";
+            return Err(Error::bad_setting("advertise", reason));
+        }
+        // As it was written, so that every node can write it the same way; only a port that
+        // the system chose is put in.
+        let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
+        let host = host.strip_prefix("http://").unwrap_or(host);
+        let url = format!("http://{host}:{}", addr.port());
+        host_and_port(&url)?;
+        Ok(url)
+    }
+}
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+fn bind(address: &str) -> Result<TcpListener> {
+    let host_and_port = address.strip_prefix("http://").unwrap_or(address);
+    let addresses = host_and_port.to_socket_addrs().map_err(|error| Error::BadPeer {
+        peer: address.to_owned(),
+        reason: format!("cannot be listened on ({error})"),
+    })?;
+    let mut failure = io::Error::other("the name has no address");
+    for address in addresses {
+        match bind_one(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(Error::io(format!("cannot listen on {address}"), &failure))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    // A restarted node can listen again while old connections time out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

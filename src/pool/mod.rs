@@ -1,0 +1,203 @@
+//! The pool: a node of the ring. It serves its peers, and reaches them.
+
+mod builder;
+mod peers;
+mod api;
+mod report;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub use builder::HttpPoolBuilder;
+
+use crate::clock::deadline_after;
+use crate::error::{Error, Result};
+use crate::getter::Getter;
+use crate::group::{Group, GroupOptions};
+use crate::peer::PeerPicker;
+use crate::serve::{Gate, ListenerStats};
+use crate::sync::Mutex;
+use crate::wire::Dialect;
+use peers::Peers;
+
+/// A node: it serves its groups' keys to peers over HTTP, and gets from peers what they own.
+///
+/// ```no_run
+/// use larder::{ByteView, HttpPool};
+///
+/// let pool = HttpPool::bind("http://10.0.0.1:8001")?;
+/// pool.set_peers(["http://10.0.0.1:8001", "http://10.0.0.2:8001"])?;
+/// let pages = pool.group("pages", 64 << 20, |path: &str| Ok(std::fs::read(path)?))?;
+/// let page: ByteView = pages.get("index.html")?;
+/// # Ok::<(), larder::Error>(())
+/// ```
+///
+/// There are no globals: a process may have any number of pools. A pool that is dropped cuts
+/// its connections off and ends its threads; [`shutdown`](Self::shutdown) lets requests finish
+/// first. Groups that outlive their pool go on with what they have cached and can load.
+pub struct HttpPool {
+    shared: Arc<Shared>,
+    /// The listener for peers; none when the program serves with [`HttpPool::handle`].
+    peer_gate: Option<Gate>,
+    api_gate: Option<Gate>,
+}
+
+/// What the listeners and the groups of a pool share.
+struct Shared {
+    dialect: Dialect,
+    peers: Arc<Peers>,
+    groups: Mutex<HashMap<String, Group>>,
+    draining: AtomicBool,
+}
+
+impl HttpPool {
+    /// A node that listens where `url` says, and whose peers know it by that `url`.
+    ///
+    /// The ring holds this node alone until [`set_peers`](Self::set_peers). With port 0 the
+    /// system chooses one, which [`url`](Self::url) then tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadPeer`] when `url` is not of the form `http://host:port`, [`Error::Io`] when
+    /// it cannot be listened on.
+    pub fn bind(url: &str) -> Result<Self> {
+        Self::builder().listen(url).start()
+    }
+
+    /// A node with other than the default settings.
+    pub fn builder() -> HttpPoolBuilder {
+        HttpPoolBuilder::default()
+    }
+
+    /// The address by which the peers know this node.
+    pub fn url(&self) -> &str {
+        self.shared.peers.own_url()
+    }
+
+    /// Where the listener for peers listens, when there is one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_gate.as_ref().map(Gate::addr)
+    }
+
+    /// Where the listener for clients listens, when there is one.
+    pub fn api_addr(&self) -> Option<SocketAddr> {
+        self.api_gate.as_ref().map(Gate::addr)
+    }
+
+    /// Sets the nodes of the ring, this one included: every node must be given the same.
+    ///
+    /// The ring is swapped whole; gets that are under way finish with the old one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SelfNotInPeers`] when this node is not among them (it would own nothing, and
+    /// peers would ask it in vain), [`Error::BadPeer`] for an address that is not
+    /// `http://host:port`. The ring stays as it was.
+    pub fn set_peers<S: AsRef<str>>(&self, urls: impl IntoIterator<Item = S>) -> Result<()> {
+        let urls = urls.into_iter().map(|url| url.as_ref().trim().to_owned()).collect();
+        self.shared.peers.set(urls)
+    }
+
+    /// The nodes of the ring.
+    pub fn peers(&self) -> Vec<String> {
+        self.shared.peers.urls()
+    }
+
+    /// The node that owns `key`.
+    pub fn owner(&self, key: &str) -> String {
+        self.shared.peers.owners(key, 1).pop().unwrap_or_default()
+    }
+
+    /// The node that owns `key` and those that come next on the ring, `n` at most.
+    pub fn owners(&self, key: &str, n: usize) -> Vec<String> {
+        self.shared.peers.owners(key, n)
+    }
+
+    /// Makes a group with the default options, whose caches hold `cache_bytes` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GroupExists`] when the pool has a group of this name, and as [`Group::new`].
+    pub fn group(&self, name: &str, cache_bytes: usize, getter: impl Getter) -> Result<Group> {
+        self.group_with(GroupOptions::new(cache_bytes), name, getter)
+    }
+
+    /// Makes a group with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`group`](Self::group), and [`Error::BadSetting`].
+    pub fn group_with(
+        &self,
+        options: GroupOptions,
+        name: &str,
+        getter: impl Getter,
+    ) -> Result<Group> {
+        let group = options.build(name, getter)?;
+        group.register_peers(Arc::clone(&self.shared.peers) as Arc<dyn PeerPicker>)?;
+        let mut groups = self.shared.groups.lock();
+        if groups.contains_key(name) {
+            return Err(Error::GroupExists { group: name.to_owned() });
+        }
+        groups.insert(name.to_owned(), group.clone());
+        Ok(group)
+    }
+
+    /// Answers a peer's request that a tiny_http server of the program's own has received.
+    ///
+    /// For a program that has such a server already; peers ask for paths below `/_larder/`.
+    /// The value is loaded while the calling thread waits, so it is to be one of several. A
+    /// tiny_http server has none of the limits of a pool's own listeners: keep it off the open
+    /// network.
+    pub fn handle(&self, request: tiny_http::Request) {
+        peers::handle(&self.shared, request);
+    }
+
+    /// What the listener for peers has done so far.
+    pub fn peer_listener_stats(&self) -> ListenerStats {
+        self.peer_gate.as_ref().map(Gate::stats).unwrap_or_default()
+    }
+
+    /// What the listener for clients has done so far.
+    pub fn api_listener_stats(&self) -> ListenerStats {
+        self.api_gate.as_ref().map(Gate::stats).unwrap_or_default()
+    }
+
+    /// Drains: readiness fails, nothing new is accepted, requests in flight finish within
+    /// `timeout`, what is left is cut off, and the threads end. Whether all finished in time.
+    pub fn shutdown(self, timeout: Duration) -> bool {
+        self.shared.draining.store(true, Ordering::SeqCst);
+        let deadline = deadline_after(timeout);
+        // Clients first: their requests may need the peers, and the peers' need nobody.
+        let gates = [&self.api_gate, &self.peer_gate];
+        gates.into_iter().flatten().fold(true, |all, gate| gate.shutdown(deadline) && all)
+    }
+}
+
+impl Shared {
+    fn find_group(&self, name: &str) -> Result<Group> {
+        let group = self.groups.lock().get(name).cloned();
+        group.ok_or_else(|| Error::NoSuchGroup { group: name.to_owned() })
+    }
+
+    /// The groups, by name.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = self.groups.lock().values().cloned().collect();
+        groups.sort_by(|a, b| a.name().cmp(b.name()));
+        groups
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for HttpPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpPool({:?})", self.url())
+    }
+}

@@ -1,0 +1,417 @@
+//! A lane: a tiny_http server on a unix socket of our own, its worker threads, and the fixed
+//! set of connections over which a gate hands requests to them.
+//!
+//! tiny_http must not meet the network (it aborts on a huge Content-Length, hangs on an HTTP/2
+//! preface, stops accepting after one failed accept, and has no limits or timeouts). Here it
+//! meets only requests that the gate has read and written anew, from this process, over
+//! connections that are opened one at a time: a burst of connects makes it lose some.
+
+use std::fs::DirBuilder;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::head::Method;
+use super::limits::Limits;
+use super::meters::Meters;
+use super::request::{Request, Service};
+use crate::error::{Error, Result};
+use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::{Mutex, spawn};
+use crate::wire::{ERROR_CODE, WITHIN_MS, code};
+
+/// The private header that ties an answer to its request.
+const ID: &str = "larder-lane-id";
+/// The target that a new connection is tried with.
+const PING: &str = "/larder-lane-ping";
+/// How long a worker may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer than its deadline a request may take before its connection counts as broken.
+const GRACE: Duration = Duration::from_secs(2);
+/// Longest head of an answer; they are of our own making.
+const HEAD_BYTES: usize = 4 << 10;
+
+pub(crate) struct Lane {
+    name: &'static str,
+    service: Arc<dyn Service>,
+    meters: Arc<Meters>,
+    workers: usize,
+    max_waiting: usize,
+    waiting: AtomicUsize,
+    next_id: AtomicU64,
+    /// The connections that no request uses. As many as workers, so a request that has one
+    /// has a worker too.
+    idle: Receiver<Slot>,
+    give_back: Sender<Slot>,
+    folder: Folder,
+    /// Held while a connection is opened: one at a time.
+    server: Mutex<Option<Server>>,
+}
+
+/// A place among the fixed set of connections.
+enum Slot {
+    Open(UnixStream),
+    /// Broke; the next request that draws it opens it anew.
+    Broken,
+}
+
+impl Lane {
+    pub(crate) fn start(
+        name: &'static str,
+        service: Arc<dyn Service>,
+        limits: &Limits,
+        meters: Arc<Meters>,
+    ) -> Result<Self> {
+        let workers = limits.lane_workers;
+        if workers == 0 {
+            let reason = "is 0, so nothing could ever be loaded: allow at least 1";
+            return Err(Error::bad_setting("lane_workers", reason));
+        }
+        let (give_back, idle) = channel::bounded(workers);
+        let folder = Folder::new()?;
+        let server = Server::start(name, &folder, &service, workers)?;
+        let lane = Self {
+            name,
+            service,
+            meters,
+            workers,
+            max_waiting: limits.lane_waiting,
+            waiting: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            idle,
+            give_back,
+            folder,
+            server: Mutex::new(Some(server)),
+        };
+        for _ in 0..workers {
+            let stream = lane.open().map_err(|error| Error::io("cannot open a lane", &error))?;
+            // The channel holds as many as there are workers, so there is room.
+            let _ = lane.give_back.send(Slot::Open(stream));
+        }
+        Ok(lane)
+    }
+
+    /// Has a worker carry out `request`, waiting for a free one until `deadline`.
+    pub(crate) fn call(&self, request: &Request, deadline: Instant) -> Answer {
+        let Some(mut lease) = self.draw(deadline) else {
+            self.meters.lane_shed.add_one();
+            return overloaded(self.name);
+        };
+        let within = deadline.saturating_duration_since(Instant::now());
+        let answer = lease.stream(self).and_then(|stream| {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            exchange(stream, request, id, within)
+        });
+        match answer {
+            Ok(answer) => {
+                self.meters.lane_requests.add_one();
+                answer
+            }
+            Err(error) => {
+                self.meters.lane_breaks.add_one();
+                lease.slot = Slot::Broken;
+                Answer::text(500, format!("the {} lane broke: {error}; try again", self.name))
+            }
+        }
+    }
+
+    /// Waits for a connection that no request uses; none when too many wait or time is over.
+    fn draw(&self, deadline: Instant) -> Option<Lease<'_>> {
+        if let Ok(slot) = self.idle.try_recv() {
+            return Some(Lease { slot, give_back: &self.give_back });
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let slot = self.idle.recv_deadline(deadline);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(Lease { slot: slot.ok()?, give_back: &self.give_back })
+    }
+
+    /// Opens a connection, and knows that a thread of the server has taken it when a ping over
+    /// it is answered. A server that takes none has died and is built anew.
+    fn open(&self) -> io::Result<UnixStream> {
+        let mut server = self.server.lock();
+        let Some(running) = &*server else {
+            return Err(io::Error::other("the lane is shut down"));
+        };
+        if let Ok(stream) = UnixStream::connect(&running.path).and_then(ping) {
+            return Ok(stream);
+        }
+        self.meters.lane_rebuilds.add_one();
+        let fresh = Server::start(self.name, &self.folder, &self.service, self.workers);
+        let fresh = fresh.map_err(|error| io::Error::other(error.to_string()))?;
+        let stream = UnixStream::connect(&fresh.path).and_then(ping)?;
+        // The old one's busy workers end by themselves once their requests are done.
+        if let Some(old) = server.replace(fresh) {
+            old.stop();
+        }
+        Ok(stream)
+    }
+
+    /// Ends the workers once the requests they have are done, and waits for them.
+    pub(crate) fn stop(&self) {
+        let Some(server) = self.server.lock().take() else { return };
+        while let Ok(slot) = self.idle.try_recv() {
+            drop(slot);
+        }
+        for worker in server.stop() {
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A connection in use; back among the idle ones when dropped.
+struct Lease<'a> {
+    slot: Slot,
+    give_back: &'a Sender<Slot>,
+}
+
+impl Lease<'_> {
+    fn stream(&mut self, lane: &Lane) -> io::Result<&mut UnixStream> {
+        if let Slot::Broken = self.slot {
+            self.slot = Slot::Open(lane.open()?);
+        }
+        match &mut self.slot {
+            Slot::Open(stream) => Ok(stream),
+            Slot::Broken => Err(io::Error::other("no connection")),
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let slot = std::mem::replace(&mut self.slot, Slot::Broken);
+        let _ = self.give_back.send(slot);
+    }
+}
+
+/// A tiny_http server with its workers.
+struct Server {
+    path: PathBuf,
+    http: Arc<tiny_http::Server>,
+    stopping: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(
+        name: &str,
+        folder: &Folder,
+        service: &Arc<dyn Service>,
+        workers: usize,
+    ) -> Result<Self> {
+        let path = folder.0.join(format!("{:x}", fastrand::u32(..)));
+        let http = tiny_http::Server::http_unix(&path).map_err(|error| Error::Io {
+            what: format!("cannot listen on {}", path.display()),
+            message: error.to_string(),
+        })?;
+        let (http, stopping) = (Arc::new(http), Arc::new(AtomicBool::new(false)));
+        let mut server = Self { path, http, stopping, workers: Vec::with_capacity(workers) };
+        for _ in 0..workers {
+            let (http, stopping) = (Arc::clone(&server.http), Arc::clone(&server.stopping));
+            let service = Arc::clone(service);
+            let worker = spawn(format!("larder {name} lane"), move || {
+                run(&http, &stopping, &*service);
+            });
+            match worker {
+                Ok(worker) => server.workers.push(worker),
+                Err(error) => {
+                    server.stop();
+                    return Err(Error::io("cannot start a worker thread", &error));
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// Tells the workers to end after the requests that they have.
+    fn stop(self) -> Vec<JoinHandle<()>> {
+        self.stopping.store(true, Ordering::SeqCst);
+        for _ in 0..self.workers.len() {
+            self.http.unblock();
+        }
+        self.workers
+    }
+}
+
+/// A worker's life.
+fn run(http: &tiny_http::Server, stopping: &AtomicBool, service: &dyn Service) {
+    loop {
+        match http.recv() {
+            Ok(request) => serve(request, service),
+            Err(_) if stopping.load(Ordering::SeqCst) => return,
+            // The server's accepting has failed: the connections that it has still work, and
+            // the next one that is opened will find out.
+            Err(_) => {}
+        }
+    }
+}
+
+fn serve(mut request: tiny_http::Request, service: &dyn Service) {
+    let id = private_header(&request, ID).unwrap_or_default();
+    let answer = if request.url() == PING {
+        Ok(Answer::text(200, "pong"))
+    } else {
+        let within = private_header(&request, WITHIN_MS).and_then(|ms| ms.parse().ok());
+        read_lane_request(&mut request, within.map(Duration::from_millis)).map(|read| {
+            catch_unwind(AssertUnwindSafe(|| service.work(&read)))
+                .unwrap_or_else(|_| Answer::text(500, "the request's worker panicked"))
+        })
+    };
+    let answer = answer.unwrap_or_else(|error| Answer::text(500, error.to_string()));
+    // The gate reads the answer whole; if it has gone there is nobody to tell.
+    let _ = write_lane_answer(request, &answer, &id);
+}
+
+fn private_header(request: &tiny_http::Request, name: &'static str) -> Option<String> {
+    let header = request.headers().iter().find(|header| header.field.equiv(name))?;
+    Some(header.value.as_str().to_owned())
+}
+
+fn read_lane_request(
+    request: &mut tiny_http::Request,
+    within: Option<Duration>,
+) -> io::Result<Request> {
+    let method = Method::from_name(request.method().as_str());
+    let method = method.ok_or_else(|| io::Error::other("a method that the gate refuses"))?;
+    let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
+    request.as_reader().read_to_end(&mut body)?;
+    Ok(Request { method, target: request.url().to_owned(), within, body })
+}
+
+/// One write: tiny_http's own way of responding makes many of them.
+fn write_lane_answer(request: tiny_http::Request, answer: &Answer, id: &str) -> io::Result<()> {
+    let mut bytes = answer.clone();
+    bytes.headers.push((ID.into(), id.to_owned().into()));
+    let mut bytes = bytes.head(true, true);
+    bytes.extend_from_slice(&answer.body);
+    let mut writer = request.into_writer();
+    writer.write_all(&bytes)?;
+    writer.flush()
+}
+
+fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
+    let target = PING.to_owned();
+    let request = Request { method: Method::Get, target, within: None, body: Vec::new() };
+    stream.set_write_timeout(Some(PING_TIMEOUT))?;
+    exchange(&mut stream, &request, 0, PING_TIMEOUT)?;
+    Ok(stream)
+}
+
+/// Sends a request over a lane's connection and reads its answer whole.
+fn exchange(
+    stream: &mut UnixStream,
+    request: &Request,
+    id: u64,
+    within: Duration,
+) -> io::Result<Answer> {
+    let millis = within.as_millis();
+    let mut bytes = format!(
+        "{} {} HTTP/1.1\r\nHost: larder\r\n{ID}: {id}\r\n{WITHIN_MS}: {millis}\r\n\
+         Content-Length: {}\r\n\r\n",
+        request.method.name(),
+        request.target,
+        request.body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&request.body);
+    stream.write_all(&bytes)?;
+    stream.set_read_timeout(Some(within + GRACE))?;
+    let answer = read_answer(stream)?;
+    if answer.header(ID) != Some(id.to_string().as_str()) {
+        return Err(io::Error::other("an answer to another request"));
+    }
+    let mut answer = answer;
+    answer.headers.retain(|header| header.0 != ID);
+    Ok(answer)
+}
+
+fn read_answer(stream: &mut UnixStream) -> io::Result<Answer> {
+    let mut bytes = vec![0; HEAD_BYTES];
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut bytes[filled..])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += read;
+        let Some((mut answer, head_len, body_len)) = parse_answer(&bytes[..filled])? else {
+            continue;
+        };
+        let mut body = bytes[head_len..filled].to_vec();
+        body.reserve_exact(body_len.saturating_sub(body.len()));
+        let missing = body_len.saturating_sub(body.len()) as u64;
+        stream.take(missing).read_to_end(&mut body)?;
+        if body.len() != body_len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        answer.body = body.into();
+        return Ok(answer);
+    }
+}
+
+/// The answer without its body, and the lengths of head and body; none when incomplete.
+fn parse_answer(bytes: &[u8]) -> io::Result<Option<(Answer, usize, usize)>> {
+    let malformed = |what: &str| io::Error::other(format!("a malformed answer: {what}"));
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut response = httparse::Response::new(&mut headers);
+    let status = response.parse(bytes).map_err(|error| malformed(&error.to_string()))?;
+    let httparse::Status::Complete(head_len) = status else { return Ok(None) };
+    let (mut answer, mut body_len) = (Answer::text(response.code.unwrap_or(500), ""), None);
+    answer.headers.clear();
+    for header in response.headers {
+        let value = std::str::from_utf8(header.value).map_err(|_| malformed("not UTF-8"))?;
+        if header.name.eq_ignore_ascii_case("content-length") {
+            body_len = value.parse().ok();
+        } else {
+            answer.headers.push((header.name.to_owned().into(), value.to_owned().into()));
+        }
+    }
+    let body_len = body_len.ok_or_else(|| malformed("no length"))?;
+    Ok(Some((answer, head_len, body_len)))
+}
+
+fn overloaded(name: &str) -> Answer {
+    let line = format!("overloaded: too many requests wait for the {name} lane; try again later");
+    Answer::text(503, line).with("Retry-After", "1").with(ERROR_CODE, code::OVERLOADED)
+}
+
+/// A folder that only this user may enter, gone with the lane.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let name = format!("larder-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let path = std::env::temp_dir().join(name);
+        // Fails when it exists: nobody can have put it there for us.
+        Self::create(&path).map_err(|error| {
+            Error::io(format!("cannot make the private folder {}", path.display()), &error)
+        })?;
+        Ok(Self(path))
+    }
+
+    fn create(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

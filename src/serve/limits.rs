@@ -1,0 +1,60 @@
+//! The limits of a node's listeners.
+
+use std::time::Duration;
+
+/// What a node's listeners and peer calls may take at most.
+///
+/// ```
+/// let mut limits = larder::Limits::default();
+/// limits.connections = 256;
+/// limits.lane_workers = 8;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections of a listener at once; a further one gets a 503. Defaults to 1,024.
+    pub connections: usize,
+    /// Length of a request's head, in bytes. Defaults to 16 KiB.
+    pub head_bytes: usize,
+    /// Lines of a request's head. Defaults to 64.
+    pub head_lines: usize,
+    /// Time for a request's head, from its first byte to its last. Defaults to 5 s.
+    pub head_timeout: Duration,
+    /// Length of a request's body, in bytes. Defaults to 8 MiB.
+    pub body_bytes: usize,
+    /// Time for a request's body, from the end of its head. Defaults to 30 s.
+    pub body_timeout: Duration,
+    /// How long a connection may wait for its next request. Defaults to 60 s.
+    pub idle_timeout: Duration,
+    /// How long a write may stand still before a slow reader is cut off. Defaults to 10 s.
+    pub write_timeout: Duration,
+    /// Requests of a listener that may load at once; its worker threads. Defaults to 64.
+    pub lane_workers: usize,
+    /// Requests of a listener that may wait for a worker; a further one gets a 503.
+    /// Defaults to 1,024.
+    pub lane_waiting: usize,
+    /// Time to connect to a peer. Defaults to 300 ms.
+    pub peer_connect: Duration,
+    /// Time for one call to a peer, connecting included. A peer that is still loading says so
+    /// before, and is asked again. Defaults to 2 s.
+    pub peer_call: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            head_bytes: 16 << 10,
+            head_lines: 64,
+            head_timeout: Duration::from_secs(5),
+            body_bytes: 8 << 20,
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            lane_workers: 64,
+            lane_waiting: 1_024,
+            peer_connect: Duration::from_millis(300),
+            peer_call: Duration::from_secs(2),
+        }
+    }
+}

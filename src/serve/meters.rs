@@ -1,0 +1,68 @@
+//! Counters of a listener.
+
+use crate::stats::Counter;
+
+/// The counters of a gate and its lane, live.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    pub(crate) connections: Counter,
+    pub(crate) connections_refused: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) requests_refused: Counter,
+    pub(crate) heads_too_slow: Counter,
+    pub(crate) readers_too_slow: Counter,
+    pub(crate) lane_requests: Counter,
+    pub(crate) lane_shed: Counter,
+    pub(crate) lane_breaks: Counter,
+    pub(crate) lane_rebuilds: Counter,
+}
+
+/// What a listener has done so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerStats {
+    /// Connections open now.
+    pub open: u64,
+    /// Connections taken.
+    pub connections: u64,
+    /// Connections answered with a 503 because of the limit on connections or threads.
+    pub connections_refused: u64,
+    /// Failed accepts, after each of which the listener pauses and goes on.
+    pub accept_errors: u64,
+    /// Requests read whole.
+    pub requests: u64,
+    /// Requests refused because they were malformed or over a limit.
+    pub requests_refused: u64,
+    /// Heads or bodies that were not complete in time; also in `requests_refused`.
+    pub heads_too_slow: u64,
+    /// Connections cut because their reader stood still.
+    pub readers_too_slow: u64,
+    /// Requests that a worker of the lane carried out.
+    pub lane_requests: u64,
+    /// Requests refused because too many waited for a worker.
+    pub lane_shed: u64,
+    /// Connections to the lane that broke and were replaced.
+    pub lane_breaks: u64,
+    /// Times the lane's server had died and was built anew.
+    pub lane_rebuilds: u64,
+}
+
+impl Meters {
+    pub(crate) fn snapshot(&self, open: usize) -> ListenerStats {
+        ListenerStats {
+            open: open as u64,
+            connections: self.connections.get(),
+            connections_refused: self.connections_refused.get(),
+            accept_errors: self.accept_errors.get(),
+            requests: self.requests.get(),
+            requests_refused: self.requests_refused.get(),
+            heads_too_slow: self.heads_too_slow.get(),
+            readers_too_slow: self.readers_too_slow.get(),
+            lane_requests: self.lane_requests.get(),
+            lane_shed: self.lane_shed.get(),
+            lane_breaks: self.lane_breaks.get(),
+            lane_rebuilds: self.lane_rebuilds.get(),
+        }
+    }
+}

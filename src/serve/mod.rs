@@ -1,0 +1,19 @@
+//! A listener that may stand on a network: the gate reads and bounds requests, answers what
+//! needs no waiting on the connection's own thread, and hands the rest to a lane, which is a
+//! tiny_http server on a private socket with worker threads.
+
+mod limits;
+mod head;
+mod answer;
+mod meters;
+mod request;
+mod lane;
+mod connection;
+mod gate;
+
+pub(crate) use answer::Answer;
+pub(crate) use gate::Gate;
+pub(crate) use head::Method;
+pub use limits::Limits;
+pub use meters::ListenerStats;
+pub(crate) use request::{AtOnce, Request, Service};

@@ -1,0 +1,42 @@
+//! A request that the gate has read whole, and what answers it.
+
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::head::Method;
+
+/// A request, read whole and bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// Path and query, not decoded.
+    pub(crate) target: String,
+    /// How long the caller waits for the answer, when it said so.
+    pub(crate) within: Option<Duration>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a [`Service`] makes of a request without waiting for work of its own.
+#[derive(Debug)]
+pub(crate) enum AtOnce {
+    Answer(Answer),
+    /// A worker has to load. Requests with the same `flight` want the same: one of them is
+    /// carried out and its answer given to all.
+    Work {
+        flight: Vec<u8>,
+        deadline: Instant,
+    },
+}
+
+/// What a listener serves.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// Answers on the connection's own thread: from memory, or by parking on a load that is
+    /// under way already.
+    fn at_once(&self, request: &Request) -> AtOnce;
+
+    /// Answers on a worker's thread, by `within` at the latest.
+    fn work(&self, request: &Request) -> Answer;
+
+    /// `answer` was given to this request, which parked while another one was carried out.
+    fn shared(&self, request: &Request, answer: &Answer);
+}

@@ -1,0 +1,104 @@
+//! Groups and keys in the paths of requests.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// Everything but RFC 3986's unreserved characters is escaped.
+const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// One segment of a path, escaped so that any text comes back from [`split`] unchanged.
+///
+/// Dots alone are escaped too: a proxy or a router would fold `.` and `..` away.
+pub(crate) fn escape(text: &str) -> String {
+    match text {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => utf8_percent_encode(text, &ESCAPED).to_string(),
+    }
+}
+
+/// Why a target does not name a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadPath {
+    /// It does not start with the base path.
+    OutsideBase,
+    /// There is no slash after the group.
+    NoKey,
+    /// A key or group that is not UTF-8 when decoded.
+    NotUtf8,
+    /// A `%` without two hexadecimal digits behind it.
+    BadEscape,
+}
+
+/// The group and the key that `target` names below `base`, decoded; a query is left out.
+///
+/// Everything after the group's slash is the key, slashes included.
+pub(crate) fn split(base: &str, target: &str) -> Result<(String, String), BadPath> {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let below = path.strip_prefix(base).ok_or(BadPath::OutsideBase)?;
+    let (group, key) = below.split_once('/').ok_or(BadPath::NoKey)?;
+    Ok((decode(group)?, decode(key)?))
+}
+
+fn decode(text: &str) -> Result<String, BadPath> {
+    let mut escapes = text.split('%');
+    escapes.next();
+    let is_escape = |rest: &str| {
+        rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !escapes.all(is_escape) {
+        return Err(BadPath::BadEscape);
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| BadPath::NotUtf8)?;
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BASE: &str = "/_larder/";
+
+    fn path(group: &str, key: &str) -> String {
+        format!("{BASE}{}/{}", escape(group), escape(key))
+    }
+
+    #[test]
+    fn odd_keys_come_back_unchanged() {
+        for key in
+            ["", "/", "//", "a/b", "../x", ".", "..", "a b", "a+b", "%2F", "?", "#", "日本", "\0"]
+        {
+            assert_eq!(split(BASE, &path("g", key)), Ok(("g".into(), key.into())), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn plus_is_a_plus_and_slashes_belong_to_the_key() {
+        assert_eq!(split(BASE, "/_larder/g/a+b/c"), Ok(("g".into(), "a+b/c".into())));
+        assert_eq!(split(BASE, "/_larder/g/k?x=1"), Ok(("g".into(), "k".into())));
+    }
+
+    #[test]
+    fn what_names_no_key_is_told_apart() {
+        assert_eq!(split(BASE, "/other/g/k"), Err(BadPath::OutsideBase));
+        assert_eq!(split(BASE, "/_larder/g"), Err(BadPath::NoKey));
+        assert_eq!(split(BASE, "/_larder/g/%ff"), Err(BadPath::NotUtf8));
+        assert_eq!(split(BASE, "/_larder/g/%2"), Err(BadPath::BadEscape));
+        assert_eq!(split(BASE, "/_larder/g/%zz"), Err(BadPath::BadEscape));
+    }
+
+    proptest! {
+        #[test]
+        fn every_utf_8_key_comes_back_unchanged(group in "[^/]{1,9}", key in any::<String>()) {
+            let path = path(&group, &key);
+            prop_assert!(path.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert_eq!(split(BASE, &path), Ok((group, key)));
+        }
+
+        #[test]
+        fn any_target_is_split_or_refused(target in any::<String>()) {
+            let _ = split(BASE, &format!("{BASE}{target}"));
+        }
+    }
+}
