@@ -22,6 +22,7 @@ mod store;
 mod group;
 // Floor 4: what goes over the wire, and where values come from.
 mod wire;
+pub mod origin;
 // Floor 5: sockets.
 mod serve;
 mod client;
