@@ -1,6 +1,8 @@
 //! Ready-made getters, written as text: `dir:PATH`, `sqlite:PATH?sql=SELECT ...`, `static:...`.
 
 mod fixed;
+#[cfg(all(unix, feature = "dir"))]
+mod dir;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,10 +22,18 @@ trait Source: fmt::Debug + Send + Sync {
 ///
 /// | text | value of a key |
 /// | --- | --- |
+/// | `dir:PATH` | the bytes of the file `key` below the folder |
 /// | `static:Tom=630,Jack=589` | what is written there |
 ///
 /// A key that the origin does not have is [`NotFound`](crate::NotFound). Cloning shares what is
 /// open.
+///
+/// **`dir:`** The key is names separated by `/`. Nothing outside of the folder is ever read: a
+/// key with `..`, `.` or an empty name, and a symbolic link that leads outside, are not found,
+/// as are folders and files that are not regular. A backslash is a letter like any other. The
+/// folder is opened once, so one put in its place later is not seen. To change a file under
+/// load, rename a new one over it: a file being written is read half-written. Feature `dir`,
+/// on Unix.
 ///
 /// **`static:`** Values may hold `=`, but no comma; spaces around keys and values are dropped.
 ///
@@ -100,6 +110,8 @@ const FORMS: &str = "write dir:PATH, sqlite:PATH?sql=SELECT ... or static:KEY=VA
 fn open(text: &str) -> Result<Arc<dyn Source>, String> {
     let (kind, rest) = text.split_once(':').ok_or_else(|| format!("names no kind: {FORMS}"))?;
     match kind {
+        #[cfg(all(unix, feature = "dir"))]
+        "dir" => Ok(Arc::new(dir::Dir::open(rest)?)),
         "static" => Ok(Arc::new(fixed::Fixed::parse(rest)?)),
         // Reached only for a kind whose arm above is not compiled in.
         _ if ["dir", "sqlite"].contains(&kind) => {
