@@ -3,6 +3,8 @@
 mod fixed;
 #[cfg(all(unix, feature = "dir"))]
 mod dir;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +25,7 @@ trait Source: fmt::Debug + Send + Sync {
 /// | text | value of a key |
 /// | --- | --- |
 /// | `dir:PATH` | the bytes of the file `key` below the folder |
+/// | `sqlite:PATH?sql=SELECT ...` | the one column of the first row, the key being `?1` |
 /// | `static:Tom=630,Jack=589` | what is written there |
 ///
 /// A key that the origin does not have is [`NotFound`](crate::NotFound). Cloning shares what is
@@ -34,6 +37,11 @@ trait Source: fmt::Debug + Send + Sync {
 /// folder is opened once, so one put in its place later is not seen. To change a file under
 /// load, rename a new one over it: a file being written is read half-written. Feature `dir`,
 /// on Unix.
+///
+/// **`sqlite:`** All after the first `?sql=` is SQL, as it stands: no percent-decoding. It must
+/// be one query that only reads, with one parameter and one column. TEXT and BLOB are handed
+/// out as they are, numbers as decimal text; NULL is not found. The file is opened read-only and
+/// never created; in WAL mode its folder must be writable all the same. Feature `sqlite`.
 ///
 /// **`static:`** Values may hold `=`, but no comma; spaces around keys and values are dropped.
 ///
@@ -112,6 +120,8 @@ fn open(text: &str) -> Result<Arc<dyn Source>, String> {
     match kind {
         #[cfg(all(unix, feature = "dir"))]
         "dir" => Ok(Arc::new(dir::Dir::open(rest)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => Ok(Arc::new(sqlite::Sqlite::open(rest)?)),
         "static" => Ok(Arc::new(fixed::Fixed::parse(rest)?)),
         // Reached only for a kind whose arm above is not compiled in.
         _ if ["dir", "sqlite"].contains(&kind) => {
