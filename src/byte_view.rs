@@ -63,15 +63,6 @@ impl ByteView {
     pub(crate) fn from_bytes(bytes: Bytes) -> Self {
         Self(bytes)
     }
-
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        self.0.clone()
-    }
-
-    /// These bytes in memory of their own, so that they keep no larger buffer alive.
-    pub(crate) fn detached(&self) -> Self {
-        Self(Bytes::copy_from_slice(&self.0))
-    }
 }
 
 impl Deref for ByteView {
@@ -196,13 +187,6 @@ mod tests {
         assert_eq!(clone.as_ptr(), view.as_ptr());
         assert_eq!(part.as_ptr(), view[5..].as_ptr());
         assert_eq!(part, "data");
-    }
-
-    #[test]
-    fn a_detached_view_has_memory_of_its_own() {
-        let view = ByteView::from("slow data").slice(..4);
-        assert_ne!(view.detached().as_ptr(), view.as_ptr());
-        assert_eq!(view.detached(), view);
     }
 
     #[test]

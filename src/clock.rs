@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+#[cfg(test)]
 use std::sync::Arc;
+#[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ pub(crate) struct Tick(NonZeroU64);
 pub(crate) enum Clock {
     Monotonic(Instant),
     /// Milliseconds, set by a test.
+    #[cfg(test)]
     Manual(Arc<AtomicU64>),
 }
 
@@ -37,6 +40,7 @@ impl Clock {
             Self::Monotonic(start) => {
                 u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
             }
+            #[cfg(test)]
             Self::Manual(millis) => millis.load(Ordering::SeqCst),
         };
         Tick(NonZeroU64::MIN.saturating_add(millis))

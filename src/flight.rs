@@ -22,10 +22,12 @@ use crate::sync::{Condvar, Mutex};
 #[derive(Debug)]
 pub(crate) struct Flights<V> {
     /// Locked before a flight's `state`, never after it.
-    table: Mutex<HashMap<Box<[u8]>, Arc<Flight<V>>>>,
+    table: Mutex<Table<V>>,
     /// After this long a flight no longer takes callers, and the next caller starts a new one.
     max_age: Duration,
 }
+
+type Table<V> = HashMap<Box<[u8]>, Arc<Flight<V>>>;
 
 #[derive(Debug)]
 struct Flight<V> {
@@ -98,6 +100,7 @@ impl<V: Clone> Flights<V> {
     }
 
     /// How many keys are in flight.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.table.lock().len()
     }

@@ -28,6 +28,8 @@ mod serve;
 mod client;
 // Floor 6: a node.
 mod pool;
+// Floor 7: what is made of nodes.
+pub mod testing;
 
 pub use byte_view::ByteView;
 pub use error::{BoxError, Error, NotFound, Result};

@@ -66,7 +66,7 @@ mod modelled {
         }
     }
 
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(crate) struct Condvar(model::Condvar);
 
     pub(crate) struct WaitTimeoutResult;
@@ -83,7 +83,7 @@ mod modelled {
             Self(model::Condvar::new())
         }
 
-        fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
             let held = guard.0.take().expect(HELD);
             let held = self.0.wait(held).unwrap_or_else(std::sync::PoisonError::into_inner);
             guard.0 = Some(held);

@@ -173,8 +173,9 @@ impl HttpPool {
         self.shared.draining.store(true, Ordering::SeqCst);
         let deadline = deadline_after(timeout);
         // Clients first: their requests may need the peers, and the peers' need nobody.
-        let gates = [&self.api_gate, &self.peer_gate];
-        gates.into_iter().flatten().fold(true, |all, gate| gate.shutdown(deadline) && all)
+        let gates = [&self.api_gate, &self.peer_gate].into_iter().flatten();
+        let unfinished = gates.filter(|gate| !gate.shutdown(deadline)).count();
+        unfinished == 0
     }
 }
 
