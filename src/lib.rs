@@ -1,6 +1,37 @@
-//! larder, a distributed read-through cache for programs that block.
+//! larder is a distributed read-through cache for programs that block: no async runtime.
+//!
+//! Many processes need the same slow data: database rows, rendered pages, remote files. A
+//! program names a [`Group`], says how a missing key is loaded (its [`Getter`]), and calls
+//! [`Group::get`]. The nodes form a ring: each key has one owner, which loads it once for all,
+//! and the others ask the owner over HTTP. It is golang/groupcache for Rust threads.
+//!
+//! ```no_run
+//! use larder::{ByteView, HttpPool};
+//!
+//! # fn main() -> Result<(), larder::Error> {
+//! let pool = HttpPool::bind("http://10.0.0.1:8001")?;
+//! pool.set_peers(["http://10.0.0.1:8001", "http://10.0.0.2:8001"])?;
+//! let pages = pool.group("pages", 64 << 20, |path: &str| Ok(std::fs::read(path)?))?;
+//! let page: ByteView = pages.get("index.html")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Group`] on its own is a cache that loads each key once, for one process. With an
+//! [`HttpPool`] it shares its keys with the peers. [`origin`] has getters that need no code,
+//! [`testing`] a cluster in one process for your tests.
+//!
+//! Every wait has a deadline and everything that grows has a limit: see [`Limits`] and
+//! [`GroupOptions`]. Past a limit work is shed with [`Error::Overloaded`].
+//!
+//! # Features
+//!
+//! - `cli` (default): the binary, with its flags, configuration file and signals.
+//! - `dir`, `sqlite` (both in `cli`): the origins of these names.
+//!
+//! Without default features the library is lean. It runs on Unix.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 // Floor 0: vocabulary.
 mod byte_view;

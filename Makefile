@@ -1,0 +1,52 @@
+MAKEFLAGS += --warn-undefined-variables --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real bench proto
+
+GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
+
+# These lines are what `make` prints: a target, and what it does.
+help: ## print this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+
+run: ## the demo: three nodes, a slow database, an HTTP API
+	cargo run --release --quiet -- demo
+
+test: ## all tests
+	cargo test
+
+check: test rest ## all that CI checks
+rest: fmt clippy doc deny fresh models tree
+
+fmt: ## is everything formatted?
+	cargo fmt --check
+	cargo fmt --check --manifest-path proto/gen/Cargo.toml
+
+clippy: ## lints, with warnings denied
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features -- -D warnings
+	cargo clippy --manifest-path proto/gen/Cargo.toml -- -D warnings
+
+doc: ## the documentation, with warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+deny: ## licences, sources and banned dependencies (cargo install --locked cargo-deny)
+	cargo deny --log-level error check bans licenses sources
+
+fresh: ## is the generated code that of proto/larder.proto?
+	$(GENERATE) -- --check
+
+models: ## every order of events that matters, tried by shuttle
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --release --no-default-features --lib models
+
+tree: ## no async runtime, and a lean library
+	sh tests/tree.sh
+
+real: ## thousands of real files through three nodes
+	cargo build --release
+	bash tests/real.sh target/release/larder
+
+bench: ## the benchmarks' tables
+	cargo bench
+
+proto: ## generate src/wire/pb.rs from proto/larder.proto
+	$(GENERATE)
