@@ -86,7 +86,7 @@ impl Shared {
     fn start(self: &Arc<Self>, job: Job) -> Result<(), Error> {
         let shared = Arc::clone(self);
         let name = format!("load {}", self.name);
-        sync::spawn(name, move || shared.run(job)).map(drop).map_err(|error| {
+        sync::spawn(name, move || shared.run(job)).map_err(|error| {
             self.state.lock().threads -= 1;
             Error::io("cannot start a loader thread", &error)
         })

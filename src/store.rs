@@ -12,7 +12,7 @@ use crate::lru::{Evicted, Lookup, Lru, entry_bytes};
 use crate::mutant::{self, Mutant};
 use crate::stats::CacheStats;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{CachePadded, Mutex};
+use crate::sync::{CachePadded, KeyHasher, Mutex};
 
 /// Shards of each cache. More than the cores of most machines, so that threads rarely meet.
 const SHARDS: usize = if cfg!(shuttle) { 2 } else { 64 };
@@ -43,7 +43,7 @@ pub enum Eviction {
 #[derive(Debug)]
 pub(crate) struct Store {
     clock: Clock,
-    hasher: foldhash::fast::RandomState,
+    hasher: KeyHasher,
     budget: usize,
     /// Bytes of the entries in both caches, and of those about to go in.
     reserved: CachePadded<AtomicUsize>,
@@ -83,7 +83,7 @@ impl Store {
     pub(crate) fn new(budget: usize, clock: Clock) -> Self {
         Self {
             clock,
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: KeyHasher::default(),
             budget,
             reserved: CachePadded::new(AtomicUsize::new(0)),
             main: Cache::new(),

@@ -9,35 +9,59 @@ pub(crate) use once_cell::sync::OnceCell;
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(shuttle))]
-pub(crate) use std::sync::atomic;
+pub(crate) use std::{sync::atomic, thread_local};
 
+/// How the store hashes its keys.
 #[cfg(not(shuttle))]
-pub(crate) fn spawn(
-    name: String,
-    work: impl FnOnce() + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name).spawn(work)
+pub(crate) type KeyHasher = foldhash::fast::RandomState;
+
+/// Starts a thread that nobody waits for.
+#[cfg(not(shuttle))]
+pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
-#[cfg(shuttle)]
-pub(crate) use modelled::{Condvar, Mutex, MutexGuard, spawn};
-#[cfg(shuttle)]
-pub(crate) use shuttle::sync::atomic;
+/// True once in so many calls.
+#[cfg(not(shuttle))]
+pub(crate) fn one_in(calls: u32) -> bool {
+    fastrand::u32(..calls) == 0
+}
 
-/// parking_lot's interface over shuttle's primitives.
+#[cfg(all(test, shuttle))]
+pub(crate) use modelled::join_spawned;
+#[cfg(shuttle)]
+pub(crate) use modelled::{Condvar, KeyHasher, Mutex, MutexGuard, one_in, spawn};
+#[cfg(shuttle)]
+pub(crate) use shuttle::{sync::atomic, thread_local};
+
+/// parking_lot's interface over shuttle's primitives. Whatever is random outside of a model is
+/// fixed in it, or drawn by shuttle, so that a schedule can be replayed.
 #[cfg(shuttle)]
 mod modelled {
     use std::ops::{Deref, DerefMut};
+    use std::sync::PoisonError;
     use std::time::{Duration, Instant};
 
+    use shuttle::rand::{Rng, thread_rng};
     use shuttle::sync as model;
+    use shuttle::thread::{Builder, JoinHandle};
+
+    pub(crate) type KeyHasher = foldhash::fast::FixedState;
+
+    /// Every draw wins: what is done once in so many times is what needs a model.
+    pub(crate) fn one_in(_calls: u32) -> bool {
+        true
+    }
 
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(model::Mutex<T>);
 
     /// The inner guard is absent only while a `Condvar` waits with it.
     #[derive(Debug)]
-    pub(crate) struct MutexGuard<'a, T>(Option<model::MutexGuard<'a, T>>);
+    pub(crate) struct MutexGuard<'a, T> {
+        mutex: &'a Mutex<T>,
+        held: Option<model::MutexGuard<'a, T>>,
+    }
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
@@ -46,7 +70,11 @@ mod modelled {
 
         /// As parking_lot's, without poisoning.
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)))
+            MutexGuard { mutex: self, held: Some(self.hold()) }
+        }
+
+        fn hold(&self) -> model::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
@@ -56,37 +84,48 @@ mod modelled {
         type Target = T;
 
         fn deref(&self) -> &T {
-            self.0.as_ref().expect(HELD)
+            self.held.as_ref().expect(HELD)
         }
     }
 
     impl<T> DerefMut for MutexGuard<'_, T> {
         fn deref_mut(&mut self) -> &mut T {
-            self.0.as_mut().expect(HELD)
+            self.held.as_mut().expect(HELD)
         }
     }
 
     #[derive(Debug, Default)]
     pub(crate) struct Condvar(model::Condvar);
 
-    pub(crate) struct WaitTimeoutResult;
+    pub(crate) struct WaitTimeoutResult(bool);
 
     impl WaitTimeoutResult {
-        /// Time stands still in a model: a wait ends by a notification only.
         pub(crate) fn timed_out(&self) -> bool {
-            false
+            self.0
         }
     }
+
+    /// One wait in so many times out.
+    const TIMES_OUT_ONE_IN: u32 = 4;
 
     impl Condvar {
         pub(crate) fn new() -> Self {
             Self(model::Condvar::new())
         }
 
-        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            let held = guard.0.take().expect(HELD);
-            let held = self.0.wait(held).unwrap_or_else(std::sync::PoisonError::into_inner);
-            guard.0 = Some(held);
+        /// Waits for a notification, or times out, by shuttle's choice. The lock is free in
+        /// between for as long as the schedule has it, so that a time-out may race with
+        /// anything. To a caller that looks at its own clock it is a spurious wake-up.
+        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) -> WaitTimeoutResult {
+            let held = guard.held.take().expect(HELD);
+            let times_out = thread_rng().gen_ratio(1, TIMES_OUT_ONE_IN);
+            guard.held = Some(if times_out {
+                drop(held);
+                guard.mutex.hold()
+            } else {
+                self.0.wait(held).unwrap_or_else(PoisonError::into_inner)
+            });
+            WaitTimeoutResult(times_out)
         }
 
         pub(crate) fn wait_until<T>(
@@ -94,8 +133,7 @@ mod modelled {
             guard: &mut MutexGuard<'_, T>,
             _deadline: Instant,
         ) -> WaitTimeoutResult {
-            self.wait(guard);
-            WaitTimeoutResult
+            self.wait(guard)
         }
 
         pub(crate) fn wait_for<T>(
@@ -103,8 +141,7 @@ mod modelled {
             guard: &mut MutexGuard<'_, T>,
             _timeout: Duration,
         ) -> WaitTimeoutResult {
-            self.wait(guard);
-            WaitTimeoutResult
+            self.wait(guard)
         }
 
         pub(crate) fn notify_one(&self) {
@@ -116,11 +153,28 @@ mod modelled {
         }
     }
 
+    shuttle::lazy_static! {
+        /// The threads of the model that runs. A handle that is kept keeps its thread attached:
+        /// one that never ends is a deadlock to shuttle, and the model fails.
+        static ref SPAWNED: std::sync::Mutex<Vec<JoinHandle<()>>> = std::sync::Mutex::default();
+    }
+
+    fn spawned() -> std::sync::MutexGuard<'static, Vec<JoinHandle<()>>> {
+        SPAWNED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the real one")]
-    pub(crate) fn spawn(
-        name: String,
-        work: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<shuttle::thread::JoinHandle<()>> {
-        Ok(shuttle::thread::Builder::new().name(name).spawn(work).expect("a modelled thread"))
+    pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = Builder::new().name(name).spawn(work).expect("a modelled thread");
+        spawned().push(thread);
+        Ok(())
+    }
+
+    /// Waits until every thread that the model has spawned through [`spawn`] has ended.
+    #[cfg(test)]
+    pub(crate) fn join_spawned() {
+        while let Some(thread) = { spawned().pop() } {
+            assert!(thread.join().is_ok(), "a thread of the crate panicked");
+        }
     }
 }

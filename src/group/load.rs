@@ -13,6 +13,7 @@ use crate::getter::Loaded;
 use crate::mutant::{self, Mutant};
 use crate::peer::{Peer, PeerError};
 use crate::store::{Left, Which};
+use crate::sync;
 
 /// One in so many values from peers is kept in the hot cache, as in groupcache.
 const HOT_ONE_IN: u32 = 10;
@@ -126,7 +127,7 @@ impl Group {
     fn land_copy(&self, leader: Leader<Asked>, key: &str, loaded: Loaded) -> Fetched {
         self.inner.counters.peer_loads.add_one();
         let fetched = self.fetched(loaded, Source::Peer);
-        let admit = fastrand::u32(..HOT_ONE_IN) == 0;
+        let admit = sync::one_in(HOT_ONE_IN);
         let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
             if admit { self.keep(Which::Hot, key, &fetched) } else { Left::new() }
         });
@@ -259,6 +260,7 @@ impl Group {
 /// The keys that this thread is loading, outermost first: a getter may get other keys.
 mod chain {
     use super::RefCell;
+    use crate::sync::thread_local;
 
     thread_local! {
         static CHAIN: RefCell<Vec<(usize, String)>> = const { RefCell::new(Vec::new()) };
@@ -268,22 +270,22 @@ mod chain {
     pub(super) struct Link;
 
     pub(super) fn link(group: usize, key: &str) -> Link {
-        CHAIN.with_borrow_mut(|chain| chain.push((group, key.to_owned())));
+        CHAIN.with(|chain| chain.borrow_mut().push((group, key.to_owned())));
         Link
     }
 
     impl Drop for Link {
         fn drop(&mut self) {
-            CHAIN.with_borrow_mut(Vec::pop);
+            CHAIN.with(|chain| chain.borrow_mut().pop());
         }
     }
 
     pub(super) fn holds(group: usize, key: &str) -> bool {
-        CHAIN.with_borrow(|chain| chain.iter().any(|link| link.0 == group && link.1 == key))
+        CHAIN.with(|chain| chain.borrow().iter().any(|link| link.0 == group && link.1 == key))
     }
 
     pub(super) fn is_on() -> bool {
-        CHAIN.with_borrow(|chain| !chain.is_empty())
+        CHAIN.with(|chain| !chain.borrow().is_empty())
     }
 }
 
