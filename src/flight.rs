@@ -83,6 +83,10 @@ impl<V: Clone> Flights<V> {
             }
             flight.state.lock().superseded = true;
         }
+        if mutant::active(Mutant::JoinInTwoSteps) {
+            drop(table);
+            table = self.table.lock();
+        }
         let flight = Arc::new(Flight {
             started: Instant::now(),
             state: Mutex::new(State { phase: Phase::Flying, waiters: 0, superseded: false }),
@@ -145,19 +149,30 @@ impl<V: Clone> Leader<V> {
         if mutant::active(Mutant::LeaveBeforeKeep) {
             self.leave();
         }
+        if mutant::active(Mutant::WakeBeforeOutcome) {
+            self.wake();
+        }
         let mut state = self.flight.state.lock();
         let keeps = !state.superseded || mutant::active(Mutant::KeepSuperseded);
+        if mutant::active(Mutant::KeepInTwoSteps) {
+            drop(state);
+            state = self.flight.state.lock();
+        }
         let kept = keeps.then(|| keep(&outcome));
         state.phase = Phase::Landed(outcome);
         drop(state);
         self.leave();
-        self.wake();
+        if !mutant::active(Mutant::WakeBeforeOutcome) {
+            self.wake();
+        }
         kept
     }
 
     fn leave(&self) {
         let mut table = self.flights.table.lock();
-        if table.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+        let is_ours =
+            |flight| Arc::ptr_eq(flight, &self.flight) || mutant::active(Mutant::LeaveAnyFlight);
+        if table.get(&self.key).is_some_and(is_ours) {
             table.remove(&self.key);
         }
     }
@@ -178,9 +193,14 @@ impl<V: Clone> Drop for Leader<V> {
         }
         // Out of the table first: a waiter that wakes up joins again, and must not meet the
         // flight that it has just seen lost.
-        self.leave();
+        if !mutant::active(Mutant::WakeBeforeLeave) {
+            self.leave();
+        }
         self.flight.state.lock().phase = Phase::Lost;
         self.wake();
+        if mutant::active(Mutant::WakeBeforeLeave) {
+            self.leave();
+        }
     }
 }
 

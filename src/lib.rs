@@ -61,6 +61,9 @@ mod client;
 mod pool;
 // Floor 7: what is made of nodes.
 pub mod testing;
+// Every order of events that matters, tried.
+#[cfg(all(test, shuttle))]
+mod models;
 
 pub use byte_view::ByteView;
 pub use error::{BoxError, Error, NotFound, Result};

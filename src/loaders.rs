@@ -114,7 +114,8 @@ impl Shared {
             state.idle += 1;
             let timed_out = self.work.wait_for(&mut state, IDLE).timed_out();
             state.idle -= 1;
-            if timed_out && state.queue.is_empty() {
+            // A job may have been left to this thread just when its wait timed out.
+            if timed_out && (state.queue.is_empty() || mutant::active(Mutant::EndBesideAJob)) {
                 break;
             }
         }
@@ -129,7 +130,9 @@ impl Drop for Loaders {
         state.closed = true;
         let queue = std::mem::take(&mut state.queue);
         drop(state);
-        self.shared.work.notify_all();
+        if !mutant::active(Mutant::CloseQuietly) {
+            self.shared.work.notify_all();
+        }
         // Dropping a job loses its flight, which wakes threads that may come back here.
         drop(queue);
     }

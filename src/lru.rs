@@ -209,9 +209,10 @@ impl Lru {
         }
     }
 
-    /// Checks every invariant: table, list, free list and byte count tell the same story.
+    /// Checks every invariant: table, list, free list and byte count tell the same story. Gives
+    /// the bytes counted.
     #[cfg(test)]
-    pub(crate) fn validate(&self) {
+    pub(crate) fn validate(&self) -> usize {
         let (mut index, mut newer, mut listed, mut bytes) = (self.newest, NIL, 0, 0);
         while index != NIL {
             let node = &self.nodes[index as usize];
@@ -228,6 +229,7 @@ impl Lru {
             (freed, free) = (freed + 1, self.nodes[free as usize].older);
         }
         assert_eq!(self.nodes.len(), listed + freed, "every node is listed or free");
+        bytes
     }
 }
 

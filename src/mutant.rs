@@ -1,24 +1,58 @@
 //! Faults that the models of `models.rs` must catch: a model that has not been seen to fail
 //! proves nothing. They exist only under `cfg(shuttle)`; elsewhere [`active`] is a constant.
 
-/// One fault, planted where its comment says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Mutant {
+/// Declares the faults, and under `cfg(shuttle)` a list of all of them, so that none is left out.
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One fault, planted where its comment says.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Mutant {
+            $($(#[$doc])* $name,)*
+        }
+
+        #[cfg(all(test, shuttle))]
+        impl Mutant {
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+mutants! {
     /// `Group`: the leader of a flight does not look in the cache again.
-    NoSecondLookup = 1,
+    NoSecondLookup,
+    /// `Group`: the same, of a flight to a peer only.
+    NoSecondLookupBeforeAsking,
+    /// `Group`: a load that all its callers have left calls the getter all the same.
+    WorkForNobody,
+    /// `flight`: the table is unlocked between the look for a flight and the start of one.
+    JoinInTwoSteps,
     /// `flight`: a flight leaves the table before its value is kept.
     LeaveBeforeKeep,
+    /// `flight`: waiters are woken before the outcome is there.
+    WakeBeforeOutcome,
     /// `flight`: a leader that vanishes leaves its flight in the air.
     NoDropGuard,
+    /// `flight`: a lost flight wakes its waiters while it is still in the table.
+    WakeBeforeLeave,
     /// `flight`: a landing wakes one waiter only.
     WakeOne,
     /// `flight`: the value of a leader that was superseded is kept.
     KeepSuperseded,
+    /// `flight`: the flight is unlocked between the question whether to keep and the keeping.
+    KeepInTwoSteps,
+    /// `flight`: a leader that was superseded takes its successor's flight out of the table.
+    LeaveAnyFlight,
     /// `store`: the budget is read and then added to, not in one step.
     ReserveInTwoSteps,
+    /// `store`: an entry that was replaced keeps its bytes reserved.
+    ReplacedKeepsBytes,
     /// `loaders`: a job is left to an idle thread that another job has been left to already.
     CountIdleTwice,
+    /// `loaders`: a thread whose wait timed out ends, whatever has been queued since.
+    EndBesideAJob,
+    /// `loaders`: the idle threads are not told of the end.
+    CloseQuietly,
 }
 
 #[cfg(not(shuttle))]
@@ -27,7 +61,9 @@ pub(crate) const fn active(_: Mutant) -> bool {
 }
 
 #[cfg(shuttle)]
-pub(crate) use switch::{active, with};
+pub(crate) use switch::active;
+#[cfg(all(test, shuttle))]
+pub(crate) use switch::with;
 
 #[cfg(shuttle)]
 mod switch {
@@ -35,18 +71,21 @@ mod switch {
 
     use super::Mutant;
 
-    /// The active mutant, or 0. Not shuttle's atomic: reading it is no step of a model.
-    static ACTIVE: AtomicU8 = AtomicU8::new(0);
+    const NONE: u8 = u8::MAX;
+
+    /// The active mutant. Not shuttle's atomic: reading it is no step of a model.
+    static ACTIVE: AtomicU8 = AtomicU8::new(NONE);
 
     pub(crate) fn active(mutant: Mutant) -> bool {
         ACTIVE.load(Ordering::SeqCst) == mutant as u8
     }
 
     /// Runs `check` with `mutant` planted.
+    #[cfg(test)]
     pub(crate) fn with<R>(mutant: Mutant, check: impl FnOnce() -> R) -> R {
         ACTIVE.store(mutant as u8, Ordering::SeqCst);
         let result = check();
-        ACTIVE.store(0, Ordering::SeqCst);
+        ACTIVE.store(NONE, Ordering::SeqCst);
         result
     }
 }

@@ -222,7 +222,9 @@ impl Store {
     fn release(&self, which: Which, entry: Option<Evicted>, why: Eviction, left: &mut Left) {
         let Some(entry) = entry else { return };
         self.cache(which).bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
-        self.reserved.fetch_sub(entry.bytes(), Ordering::SeqCst);
+        if why != Eviction::Replaced || !mutant::active(Mutant::ReplacedKeepsBytes) {
+            self.reserved.fetch_sub(entry.bytes(), Ordering::SeqCst);
+        }
         left.push((entry, why));
     }
 
@@ -230,6 +232,17 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn reserved(&self) -> usize {
         self.reserved.load(Ordering::SeqCst)
+    }
+
+    /// Checks, while nobody else is at work, that shards and counters tell the same story.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn validate(&self) {
+        let held = [&self.main, &self.hot].map(|cache| {
+            let held: usize = cache.shards.iter().map(|shard| shard.lock().lru.validate()).sum();
+            assert_eq!(cache.bytes.load(Ordering::SeqCst), held, "bytes of one cache");
+            held
+        });
+        assert_eq!(self.reserved(), held[0] + held[1], "what is reserved is what is held");
     }
 }
 

@@ -90,7 +90,9 @@ impl Group {
         key: &str,
         deadline: Instant,
     ) -> Option<Result<Fetched>> {
-        if let Some(hit) = self.look_again(key) {
+        if !mutant::active(Mutant::NoSecondLookupBeforeAsking)
+            && let Some(hit) = self.look_again(key)
+        {
             leader.land(Asked::Answered(Ok(hit.clone())), |_| ());
             return Some(Ok(hit));
         }
@@ -174,7 +176,7 @@ impl Group {
     }
 
     fn lead_load(&self, leader: Leader<Result<Fetched>>, key: &str) {
-        if leader.is_alone() {
+        if leader.is_alone() && !mutant::active(Mutant::WorkForNobody) {
             // Every caller gave up while the load was queued: nobody is left to work for.
             return;
         }

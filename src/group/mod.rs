@@ -244,6 +244,13 @@ impl Group {
         Ok(())
     }
 
+    /// Counts the flights of this group, also when the group itself is gone.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn flights(&self) -> impl Fn() -> usize + use<> {
+        let (asking, loading) = (Arc::clone(&self.inner.asking), Arc::clone(&self.inner.loading));
+        move || asking.len() + loading.len()
+    }
+
     fn lookup(&self, key: &str) -> Option<Fetched> {
         let mut left = Left::new();
         let found = self.inner.store.get(key.as_bytes(), &mut left);

@@ -1,0 +1,43 @@
+//! Models of the loaders, alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Gate, panic_on_purpose, switch};
+use crate::loaders::Loaders;
+use crate::sync::join_spawned;
+
+/// Two threads are enough for two jobs, whatever the threads did before.
+pub(super) fn a_job_that_waits_for_another_gets_it() {
+    let loaders = Arc::new(Loaders::new("model".into(), 2, 8));
+    let gate = Arc::new(Gate::default());
+    loaders.submit(Box::new(switch)).unwrap();
+    let first = {
+        let (loaders, gate) = (Arc::clone(&loaders), Arc::clone(&gate));
+        shuttle::thread::spawn(move || loaders.submit(Box::new(move || gate.pass())).unwrap())
+    };
+    let opens = Arc::clone(&gate);
+    loaders.submit(Box::new(move || opens.open())).unwrap();
+    first.join().unwrap();
+    gate.pass();
+    drop(loaders);
+    join_spawned();
+}
+
+/// Every job ran or was dropped, also beside one that panics.
+pub(super) fn no_job_and_no_thread_outlives_the_loaders() {
+    let loaders = Loaders::new("model".into(), 2, 8);
+    let (held, ran) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+    loaders.submit(Box::new(|| panic_on_purpose())).unwrap();
+    for _ in 0..4 {
+        let (held, ran) = (Arc::clone(&held), Arc::clone(&ran));
+        let job = move || {
+            switch();
+            ran.fetch_add(Arc::strong_count(&held).min(1), Ordering::SeqCst);
+        };
+        loaders.submit(Box::new(job)).unwrap();
+    }
+    drop(loaders);
+    join_spawned();
+    assert_eq!(Arc::strong_count(&held), 1, "a job is left: {ran:?} of 4 ran");
+}
