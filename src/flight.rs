@@ -93,7 +93,7 @@ impl<V: Clone> Flights<V> {
             landed: Condvar::new(),
         });
         table.insert(key.into(), Arc::clone(&flight));
-        Role::Leader(Leader { flights: Arc::clone(self), key: key.into(), flight, done: false })
+        Role::Leader(Leader { flights: Arc::clone(self), key: key.into(), flight, ended: false })
     }
 
     /// Joins the flight of `key` when there is one.
@@ -116,7 +116,7 @@ pub(crate) struct Leader<V: Clone> {
     flights: Arc<Flights<V>>,
     key: Box<[u8]>,
     flight: Arc<Flight<V>>,
-    done: bool,
+    ended: bool,
 }
 
 impl<V: Clone> Leader<V> {
@@ -139,18 +139,17 @@ impl<V: Clone> Leader<V> {
     ///   leader              a later caller
     ///   keep                                      leaves the table first, and keeps second:
     ///   leave the table     looks: not kept       the later caller would start a second load
-    ///                       joins: no flight
+    ///   show the outcome    joins: no flight
     /// ```
     ///
-    /// It runs under the flight's lock, so that no one can supersede the flight in between,
+    /// And were the outcome shown before the table is left, a caller that has seen an error and
+    /// comes again could join the same flight, and see an error that is over.
+    ///
+    /// `keep` runs under the flight's lock, so that no one can supersede the flight in between,
     /// and so it must call nobody's code but our own; what it returns comes back.
     pub(crate) fn land<R>(mut self, outcome: V, keep: impl FnOnce(&V) -> R) -> Option<R> {
-        self.done = true;
         if mutant::active(Mutant::LeaveBeforeKeep) {
             self.leave();
-        }
-        if mutant::active(Mutant::WakeBeforeOutcome) {
-            self.wake();
         }
         let mut state = self.flight.state.lock();
         let keeps = !state.superseded || mutant::active(Mutant::KeepSuperseded);
@@ -159,13 +158,21 @@ impl<V: Clone> Leader<V> {
             state = self.flight.state.lock();
         }
         let kept = keeps.then(|| keep(&outcome));
-        state.phase = Phase::Landed(outcome);
         drop(state);
-        self.leave();
-        if !mutant::active(Mutant::WakeBeforeOutcome) {
-            self.wake();
-        }
+        self.end(Phase::Landed(outcome));
         kept
+    }
+
+    /// Out of the table first: who sees the end and joins again must not meet this flight.
+    fn end(&mut self, end: Phase<V>) {
+        self.ended = true;
+        if mutant::active(Mutant::EndBeforeLeave) {
+            self.show(end);
+            self.leave();
+        } else {
+            self.leave();
+            self.show(end);
+        }
     }
 
     fn leave(&self) {
@@ -174,6 +181,16 @@ impl<V: Clone> Leader<V> {
             |flight| Arc::ptr_eq(flight, &self.flight) || mutant::active(Mutant::LeaveAnyFlight);
         if table.get(&self.key).is_some_and(is_ours) {
             table.remove(&self.key);
+        }
+    }
+
+    fn show(&self, end: Phase<V>) {
+        if mutant::active(Mutant::WakeBeforeOutcome) {
+            self.wake();
+            self.flight.state.lock().phase = end;
+        } else {
+            self.flight.state.lock().phase = end;
+            self.wake();
         }
     }
 
@@ -188,18 +205,8 @@ impl<V: Clone> Leader<V> {
 
 impl<V: Clone> Drop for Leader<V> {
     fn drop(&mut self) {
-        if self.done || mutant::active(Mutant::NoDropGuard) {
-            return;
-        }
-        // Out of the table first: a waiter that wakes up joins again, and must not meet the
-        // flight that it has just seen lost.
-        if !mutant::active(Mutant::WakeBeforeLeave) {
-            self.leave();
-        }
-        self.flight.state.lock().phase = Phase::Lost;
-        self.wake();
-        if mutant::active(Mutant::WakeBeforeLeave) {
-            self.leave();
+        if !self.ended && !mutant::active(Mutant::NoDropGuard) {
+            self.end(Phase::Lost);
         }
     }
 }

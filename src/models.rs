@@ -45,11 +45,15 @@ macro_rules! models {
 
 models! {
     flights::a_lost_leader_leaves_the_lead_to_one_of_its_waiters:
-        NoDropGuard WakeBeforeLeave;
+        NoDropGuard EndBeforeLeave;
     flights::an_overdue_flight_does_not_undo_the_one_after_it:
         KeepSuperseded KeepInTwoSteps LeaveAnyFlight;
     gets::three_callers_of_a_cold_key_load_it_once:
         NoSecondLookup JoinInTwoSteps LeaveBeforeKeep WakeBeforeOutcome WakeOne;
+    gets::a_failing_getter_reaches_its_callers_and_frees_the_key:
+        EndBeforeLeave WakeOne;
+    gets::a_panicking_getter_reaches_its_callers_and_frees_the_key:
+        PanicEscapes EndBeforeLeave;
     gets::a_load_that_its_caller_left_in_the_queue_is_not_begun:
         WorkForNobody;
     gets::a_caller_in_a_hurry_leaves_the_load_to_the_patient:

@@ -25,6 +25,8 @@ mutants! {
     NoSecondLookupBeforeAsking,
     /// `Group`: a load that all its callers have left calls the getter all the same.
     WorkForNobody,
+    /// `Group`: a getter's panic ends the load without an outcome.
+    PanicEscapes,
     /// `flight`: the table is unlocked between the look for a flight and the start of one.
     JoinInTwoSteps,
     /// `flight`: a flight leaves the table before its value is kept.
@@ -33,8 +35,8 @@ mutants! {
     WakeBeforeOutcome,
     /// `flight`: a leader that vanishes leaves its flight in the air.
     NoDropGuard,
-    /// `flight`: a lost flight wakes its waiters while it is still in the table.
-    WakeBeforeLeave,
+    /// `flight`: a flight's end is seen while the flight is still in the table.
+    EndBeforeLeave,
     /// `flight`: a landing wakes one waiter only.
     WakeOne,
     /// `flight`: the value of a leader that was superseded is kept.

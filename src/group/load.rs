@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -217,6 +217,7 @@ impl Group {
             Ok(Err(error)) => {
                 Err(Error::Getter { group, key: owned_key, message: with_causes(&error) })
             }
+            Err(panic) if mutant::active(Mutant::PanicEscapes) => resume_unwind(panic),
             Err(panic) => {
                 self.inner.counters.getter_panics.add_one();
                 let message = panic_message(&*panic);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Gate, on_threads, switch};
+use super::{Gate, on_threads, panic_on_purpose, switch};
 use crate::error::{BoxError, Error};
 use crate::getter::Loaded;
 use crate::group::{Group, GroupOptions};
@@ -57,6 +57,35 @@ pub(super) fn three_callers_of_a_cold_key_load_it_once() {
     });
     assert_eq!(calls(&loads), 1);
     end(group);
+}
+
+/// The first load ends in an error, and no later one does.
+fn the_first_load_fails(fail: fn() -> BoxError, is_it: fn(&Error) -> bool) {
+    let (group, loads) =
+        group(2, move |_, before| if before == 0 { Err(fail()) } else { Ok("v".to_owned()) });
+    let errors = Arc::new(AtomicUsize::new(0));
+    let (caller, seen) = (group.clone(), Arc::clone(&errors));
+    on_threads(3, move |_| {
+        if let Err(error) = caller.get("k") {
+            assert!(is_it(&error), "{error}");
+            seen.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(caller.get("k").unwrap(), "v", "the error was seen and is over");
+        }
+    });
+    assert!(errors.load(Ordering::SeqCst) > 0, "the error reached its callers");
+    assert_eq!(calls(&loads), 2, "the error was not cached, and the value was");
+    end(group);
+}
+
+pub(super) fn a_failing_getter_reaches_its_callers_and_frees_the_key() {
+    the_first_load_fails(|| "no".into(), |error| matches!(error, Error::Getter { .. }));
+}
+
+pub(super) fn a_panicking_getter_reaches_its_callers_and_frees_the_key() {
+    the_first_load_fails(
+        || panic_on_purpose(),
+        |error| matches!(error, Error::GetterPanicked { .. }),
+    );
 }
 
 pub(super) fn a_load_that_its_caller_left_in_the_queue_is_not_begun() {
