@@ -1,8 +1,10 @@
 //! The threads that getters run on: started when needed, at most so many, ended when idle.
 //!
 //! A getter may hang for ever. It then keeps its thread, which stays counted, while its
-//! callers leave at their deadlines.
+//! callers leave at their deadlines. A getter that waits for another load lends its place to
+//! another thread, since that load may stand in the queue behind it.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::mutant::{self, Mutant};
-use crate::sync::{self, Condvar, Mutex, MutexGuard};
+use crate::sync::{self, Condvar, Mutex, MutexGuard, thread_local};
 
 /// An idle thread ends after this long.
 const IDLE: Duration = Duration::from_secs(5);
@@ -37,12 +39,19 @@ struct State {
     /// Threads parked on `work`, those that a queued job has been left to among them.
     idle: usize,
     threads: usize,
+    /// Threads that wait for another load, so that as many more may run.
+    lent: usize,
     closed: bool,
+}
+
+thread_local! {
+    /// What the thread is one of the threads of.
+    static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
 }
 
 impl Loaders {
     pub(crate) fn new(name: String, max_threads: usize, max_queued: usize) -> Self {
-        let state = State { queue: VecDeque::new(), idle: 0, threads: 0, closed: false };
+        let state = State { queue: VecDeque::new(), idle: 0, threads: 0, lent: 0, closed: false };
         let state = Mutex::new(state);
         let shared = Shared { name, max_threads, max_queued, state, work: Condvar::new() };
         Self { shared: Arc::new(shared) }
@@ -62,7 +71,7 @@ impl Loaders {
             shared.work.notify_one();
             return Ok(());
         }
-        if state.threads < shared.max_threads {
+        if state.threads < shared.max_threads + state.lent {
             state.threads += 1;
             drop(state);
             return shared.start(job);
@@ -92,7 +101,8 @@ impl Shared {
         })
     }
 
-    fn run(&self, first: Job) {
+    fn run(self: &Arc<Self>, first: Job) {
+        HOME.with(|home| *home.borrow_mut() = Some(Arc::clone(self)));
         let mut next = Some(first);
         while let Some(job) = next {
             // The job catches its getter's panics; this one keeps the count of threads right
@@ -105,6 +115,14 @@ impl Shared {
     /// The next job, or none when this thread is to end (and is no longer counted).
     fn next_job(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
         loop {
+            if state.threads > self.max_threads + state.lent {
+                // The thread whose place this one had has come back to it. The word that there is a
+                // job may have gone to this thread: it is passed on.
+                if !mutant::active(Mutant::EndWithoutAWord) {
+                    self.work.notify_one();
+                }
+                break;
+            }
             if let Some(job) = state.queue.pop_front() {
                 return Some(job);
             }
@@ -135,6 +153,38 @@ impl Drop for Loaders {
         }
         // Dropping a job loses its flight, which wakes threads that may come back here.
         drop(queue);
+    }
+}
+
+/// A place lent to another thread; taken back when dropped.
+pub(crate) struct Lent(Option<Arc<Shared>>);
+
+/// Lends this thread's place, if it has one among some loaders, for the time that it waits.
+pub(crate) fn lend_place() -> Lent {
+    let home = HOME.with(|home| home.borrow().clone());
+    if mutant::active(Mutant::LendNoPlace) {
+        return Lent(None);
+    }
+    if let Some(shared) = &home {
+        let mut state = shared.state.lock();
+        state.lent += 1;
+        if state.queue.len() > state.idle
+            && let Some(job) = state.queue.pop_front()
+        {
+            state.threads += 1;
+            drop(state);
+            // When it fails the job is dropped, and those who wait for its flight start another.
+            let _ = shared.start(job);
+        }
+    }
+    Lent(home)
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.state.lock().lent -= 1;
+        }
     }
 }
 
@@ -187,5 +237,18 @@ mod tests {
         }
         loaders.submit(Box::new(move || done.send(()).unwrap())).unwrap();
         finished.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+    #[test]
+    fn a_job_that_waits_for_one_behind_it_lends_its_place() {
+        let loaders = Loaders::new("g".into(), 1, 8);
+        let (second, first) = mpsc::channel();
+        let (done, finished) = mpsc::channel();
+        let waits = move || {
+            let _lent = lend_place();
+            done.send(first.recv_timeout(Duration::from_secs(60))).unwrap();
+        };
+        loaders.submit(Box::new(waits)).unwrap();
+        loaders.submit(Box::new(move || second.send(()).unwrap())).unwrap();
+        assert_eq!(finished.recv().unwrap(), Ok(()));
     }
 }

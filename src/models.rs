@@ -66,8 +66,12 @@ models! {
         NoSecondLookup NoSecondLookupBeforeAsking;
     gets::callers_of_a_peer_that_fails_load_the_key_once:
         NoSecondLookup;
+    gets::a_getter_that_gets_needs_no_second_place:
+        LendNoPlace;
     jobs::a_job_that_waits_for_another_gets_it:
         CountIdleTwice EndBesideAJob;
+    jobs::a_lent_place_is_as_good_as_any:
+        LendNoPlace EndWithoutAWord;
     jobs::no_job_and_no_thread_outlives_the_loaders:
         CloseQuietly;
     stores::filling_a_small_budget_never_passes_it:

@@ -53,6 +53,10 @@ mutants! {
     CountIdleTwice,
     /// `loaders`: a thread whose wait timed out ends, whatever has been queued since.
     EndBesideAJob,
+    /// `loaders`: a thread that waits for another load keeps its place.
+    LendNoPlace,
+    /// `loaders`: a thread whose place is taken back keeps to itself that a job was left to it.
+    EndWithoutAWord,
     /// `loaders`: the idle threads are not told of the end.
     CloseQuietly,
 }

@@ -10,6 +10,7 @@ use super::{Asker, Fetched, Group, Source};
 use crate::error::{BoxError, Error, NotFound, Result};
 use crate::flight::{Landing, Leader, Role};
 use crate::getter::Loaded;
+use crate::loaders;
 use crate::mutant::{self, Mutant};
 use crate::peer::{Peer, PeerError};
 use crate::store::{Left, Which};
@@ -141,8 +142,8 @@ impl Group {
     fn load_here(&self, key: &str, deadline: Instant) -> Result<Fetched> {
         let started = Instant::now();
         loop {
-            let waiter = match self.inner.loading.join(key.as_bytes()) {
-                Role::Waiter(waiter) => waiter,
+            let (waiter, _lent) = match self.inner.loading.join(key.as_bytes()) {
+                Role::Waiter(waiter) => (waiter, Some(loaders::lend_place())),
                 Role::Leader(leader) => {
                     if let Some(hit) = self.look_again(key) {
                         leader.land(Ok(hit.clone()), |_| ());
@@ -150,7 +151,7 @@ impl Group {
                     }
                     let waiter = leader.waiter();
                     self.start_load(leader, key)?;
-                    waiter
+                    (waiter, None)
                 }
             };
             match waiter.wait(deadline) {

@@ -64,7 +64,9 @@ impl GroupOptions {
         Self { load_timeout, ..self }
     }
 
-    /// Getter calls at once: what the origin can bear from one node. Defaults to 64.
+    /// Getter calls at once: what the origin can bear from one node. A getter that gets, and
+    /// waits for a load that another thread runs, lends its place until it goes on. Defaults
+    /// to 64.
     pub fn max_getters(self, max_getters: usize) -> Self {
         Self { max_getters, ..self }
     }

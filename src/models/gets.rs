@@ -1,7 +1,7 @@
 //! Models of a whole get: group, flight, store and loaders together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Gate, on_threads, panic_on_purpose, switch};
@@ -212,5 +212,27 @@ pub(super) fn a_caller_in_a_hurry_leaves_the_asking_to_the_patient() {
     let caller = group.clone();
     on_threads(3, move |n| in_a_hurry_or_not(&caller, n, "his"));
     assert_eq!(calls(&loads), 0);
+    end(group);
+}
+
+/// Also when the key that it gets has a load in the queue behind itself.
+pub(super) fn a_getter_that_gets_needs_no_second_place() {
+    let own = Arc::new(Mutex::new(None::<Group>));
+    let itself = Arc::clone(&own);
+    let (group, loads) = group(1, move |key, _| {
+        let group = itself.lock().unwrap().clone();
+        if key == "outer" {
+            assert_eq!(group.unwrap().get("inner")?, "inner");
+        }
+        Ok(key.to_owned())
+    });
+    *own.lock().unwrap() = Some(group.clone());
+    let caller = group.clone();
+    on_threads(2, move |n| {
+        let key = ["outer", "inner"][n];
+        assert_eq!(caller.get(key).unwrap(), key);
+    });
+    assert_eq!(calls(&loads), 2);
+    *own.lock().unwrap() = None;
     end(group);
 }

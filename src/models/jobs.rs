@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Gate, panic_on_purpose, switch};
-use crate::loaders::Loaders;
+use crate::loaders::{Loaders, lend_place};
 use crate::sync::join_spawned;
 
 /// Two threads are enough for two jobs, whatever the threads did before.
@@ -20,6 +20,29 @@ pub(super) fn a_job_that_waits_for_another_gets_it() {
     loaders.submit(Box::new(move || opens.open())).unwrap();
     first.join().unwrap();
     gate.pass();
+    drop(loaders);
+    join_spawned();
+}
+
+/// A job that waits lends its place, as often as it waits, and those it waits for get through.
+pub(super) fn a_lent_place_is_as_good_as_any() {
+    let loaders = Loaders::new("model".into(), 2, 8);
+    let gates = [(); 2].map(|()| Arc::new(Gate::default()));
+    let waits = gates.clone();
+    let waits = move || {
+        for gate in &waits {
+            let _lent = lend_place();
+            gate.pass();
+        }
+    };
+    loaders.submit(Box::new(waits.clone())).unwrap();
+    loaders.submit(Box::new(waits)).unwrap();
+    loaders.submit(Box::new(switch)).unwrap();
+    for gate in gates {
+        let opens = Arc::clone(&gate);
+        loaders.submit(Box::new(move || opens.open())).unwrap();
+        gate.pass();
+    }
     drop(loaders);
     join_spawned();
 }
