@@ -20,7 +20,10 @@ use std::panic::{catch_unwind, panic_any, set_hook, take_hook};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock};
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::scheduler::{
+    PctScheduler, RandomScheduler, ReplayScheduler, Scheduler,
+    UncontrolledNondeterminismCheckScheduler,
+};
 use shuttle::{Config, MaxSteps, Runner};
 
 use crate::mutant::{self, Mutant};
@@ -54,6 +57,8 @@ models! {
         EndBeforeLeave WakeOne;
     gets::a_panicking_getter_reaches_its_callers_and_frees_the_key:
         PanicEscapes EndBeforeLeave;
+    gets::a_load_that_is_refused_frees_its_key:
+        NoDropGuard;
     gets::a_load_that_its_caller_left_in_the_queue_is_not_begun:
         WorkForNobody;
     gets::a_caller_in_a_hurry_leaves_the_load_to_the_patient:
@@ -109,6 +114,16 @@ fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {
         let caught = MODELS.iter().any(|(_, _, mutants)| mutants.contains(mutant));
         assert!(caught, "no model is there for {mutant:?}");
+    }
+}
+
+/// Chance and time have no part in a model, or its failures could not be replayed.
+#[test]
+fn nothing_but_the_schedule_decides() {
+    let _shared = PLANTING.read().unwrap_or_else(PoisonError::into_inner);
+    for &(_, model, _) in MODELS {
+        let twice_each = RandomScheduler::new(schedules() / 40);
+        run(UncontrolledNondeterminismCheckScheduler::new(twice_each), model, &Arc::default());
     }
 }
 

@@ -15,23 +15,23 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 type Calls = Arc<AtomicUsize>;
 
-/// A group whose times are beyond any model's end, and whose getter is told how many calls
-/// came before.
+/// Options with times beyond any model's end.
+fn options(max_getters: usize) -> GroupOptions {
+    GroupOptions::new(1 << 20).get_timeout(LONG).load_timeout(LONG).max_getters(max_getters)
+}
+
+/// A group, and how often its getter was called. The getter is told how many calls came before.
 fn group(
-    max_getters: usize,
+    options: GroupOptions,
     getter: impl Fn(&str, usize) -> Result<String, BoxError> + Send + Sync + 'static,
 ) -> (Group, Calls) {
     let calls = Calls::default();
     let counted = Arc::clone(&calls);
-    let group = GroupOptions::new(1 << 20)
-        .get_timeout(LONG)
-        .load_timeout(LONG)
-        .max_getters(max_getters)
-        .build("model", move |key: &str| {
-            let before = counted.fetch_add(1, Ordering::SeqCst);
-            switch();
-            getter(key, before)
-        });
+    let group = options.build("model", move |key: &str| {
+        let before = counted.fetch_add(1, Ordering::SeqCst);
+        switch();
+        getter(key, before)
+    });
     (group.unwrap(), calls)
 }
 
@@ -48,7 +48,7 @@ fn end(group: Group) {
 }
 
 pub(super) fn three_callers_of_a_cold_key_load_it_once() {
-    let (group, loads) = group(4, |key, _| Ok(format!("value of {key}")));
+    let (group, loads) = group(options(4), |key, _| Ok(format!("value of {key}")));
     let caller = group.clone();
     on_threads(3, move |_| {
         for _ in 0..2 {
@@ -62,7 +62,10 @@ pub(super) fn three_callers_of_a_cold_key_load_it_once() {
 /// The first load ends in an error, and no later one does.
 fn the_first_load_fails(fail: fn() -> BoxError, is_it: fn(&Error) -> bool) {
     let (group, loads) =
-        group(2, move |_, before| if before == 0 { Err(fail()) } else { Ok("v".to_owned()) });
+        group(
+            options(2),
+            move |_, before| if before == 0 { Err(fail()) } else { Ok("v".to_owned()) },
+        );
     let errors = Arc::new(AtomicUsize::new(0));
     let (caller, seen) = (group.clone(), Arc::clone(&errors));
     on_threads(3, move |_| {
@@ -88,10 +91,24 @@ pub(super) fn a_panicking_getter_reaches_its_callers_and_frees_the_key() {
     );
 }
 
+/// Those who waited for a load that was refused try for themselves; nobody waits for ever.
+pub(super) fn a_load_that_is_refused_frees_its_key() {
+    let (group, _) = group(options(1).max_queued_loads(0), |key, _| Ok(key.to_owned()));
+    let caller = group.clone();
+    on_threads(4, move |n| {
+        let key = ["a", "b"][n % 2];
+        match caller.get(key) {
+            Ok(value) => assert_eq!(value, key),
+            Err(error) => assert!(matches!(error, Error::Overloaded { .. }), "{error}"),
+        }
+    });
+    end(group);
+}
+
 pub(super) fn a_load_that_its_caller_left_in_the_queue_is_not_begun() {
     let (begun, go_on) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     let gates = (Arc::clone(&begun), Arc::clone(&go_on));
-    let (group, loads) = group(1, move |key, _| {
+    let (group, loads) = group(options(1), move |key, _| {
         gates.0.open();
         gates.1.pass();
         Ok(key.to_owned())
@@ -108,7 +125,7 @@ pub(super) fn a_load_that_its_caller_left_in_the_queue_is_not_begun() {
 
 /// A load is found abandoned just when somebody comes to wait for it.
 pub(super) fn a_caller_in_a_hurry_leaves_the_load_to_the_patient() {
-    let (group, loads) = group(1, |key, _| Ok(key.to_owned()));
+    let (group, loads) = group(options(1), |key, _| Ok(key.to_owned()));
     let caller = group.clone();
     on_threads(3, move |n| in_a_hurry_or_not(&caller, n, "k"));
     assert_eq!(calls(&loads), 1);
@@ -127,7 +144,7 @@ fn in_a_hurry_or_not(group: &Group, n: usize, value: &str) {
 pub(super) fn a_group_dropped_while_it_loads_leaves_nothing_behind() {
     let held = Arc::new(());
     let captured = Arc::clone(&held);
-    let (group, _) = group(1, move |key, _| {
+    let (group, _) = group(options(1), move |key, _| {
         let _ = &captured;
         Ok(key.to_owned())
     });
@@ -169,7 +186,7 @@ impl PeerPicker for AllHis {
 
 /// A group whose keys a peer owns; gives how often the getter and the peer were called.
 fn owned_group(answer: fn(usize, Instant) -> Result<Loaded, PeerError>) -> (Group, Calls, Calls) {
-    let (group, loads) = group(2, |_, _| Ok("mine".to_owned()));
+    let (group, loads) = group(options(2), |_, _| Ok("mine".to_owned()));
     let asked = Calls::default();
     let owner = Owner { asked: Arc::clone(&asked), answer };
     group.register_peers(Arc::new(AllHis(Arc::new(owner)))).unwrap();
@@ -219,7 +236,7 @@ pub(super) fn a_caller_in_a_hurry_leaves_the_asking_to_the_patient() {
 pub(super) fn a_getter_that_gets_needs_no_second_place() {
     let own = Arc::new(Mutex::new(None::<Group>));
     let itself = Arc::clone(&own);
-    let (group, loads) = group(1, move |key, _| {
+    let (group, loads) = group(options(1), move |key, _| {
         let group = itself.lock().unwrap().clone();
         if key == "outer" {
             assert_eq!(group.unwrap().get("inner")?, "inner");
