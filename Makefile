@@ -36,7 +36,7 @@ fresh: ## is the generated code that of proto/larder.proto?
 	$(GENERATE) -- --check
 
 models: ## every order of events that matters, tried by shuttle
-	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --release --no-default-features --lib models
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --no-default-features --lib models
 
 tree: ## no async runtime, and a lean library
 	sh tests/tree.sh

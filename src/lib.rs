@@ -45,8 +45,8 @@ mod ring;
 mod flight;
 mod loaders;
 mod stats;
-// Floor 2: what a group is made of.
 mod getter;
+// Floor 2: what a group is made of.
 mod peer;
 mod store;
 // Floor 3: the order of things in one get.

@@ -167,6 +167,10 @@ pub(crate) fn lend_place() -> Lent {
     }
     if let Some(shared) = &home {
         let mut state = shared.state.lock();
+        // Places are lent once, not the lent ones again: twice the threads, and no more.
+        if state.lent >= shared.max_threads {
+            return Lent(None);
+        }
         state.lent += 1;
         if state.queue.len() > state.idle
             && let Some(job) = state.queue.pop_front()

@@ -15,10 +15,18 @@ pub(crate) use std::{sync::atomic, thread_local};
 #[cfg(not(shuttle))]
 pub(crate) type KeyHasher = foldhash::fast::RandomState;
 
+/// Starts a thread that somebody waits for. Not modelled: a listener's threads are not.
+pub(crate) fn start(
+    name: String,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(work)
+}
+
 /// Starts a thread that nobody waits for.
 #[cfg(not(shuttle))]
 pub(crate) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name).spawn(work).map(drop)
+    start(name, work).map(drop)
 }
 
 /// True once in so many calls.

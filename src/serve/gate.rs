@@ -17,7 +17,7 @@ use super::meters::{ListenerStats, Meters};
 use super::request::{AtOnce, Request, Service};
 use crate::error::{Error, Result};
 use crate::flight::{Flights, Landing, Role};
-use crate::sync::{Condvar, Mutex, spawn};
+use crate::sync::{Condvar, Mutex, start};
 use crate::wire::{ERROR_CODE, code};
 
 /// How long accepting pauses after it failed (no file descriptors, no memory).
@@ -76,7 +76,7 @@ impl Gate {
         let listener = Arc::new(listener);
         let acceptor = {
             let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
-            spawn(format!("larder {name} gate"), move || shared.accept(&listener))
+            start(format!("larder {name} gate"), move || shared.accept(&listener))
         };
         let acceptor = acceptor.map_err(|error| Error::io("cannot start a gate", &error))?;
         Ok(Self { addr, listener, acceptor: Mutex::new(Some(acceptor)), shared })
@@ -157,7 +157,7 @@ impl Shared {
         open.insert(id, Arc::clone(&socket));
         drop(open);
         let (shared, theirs) = (Arc::clone(self), Arc::clone(&socket));
-        let thread = spawn(format!("larder {} connection", self.name), move || {
+        let thread = start(format!("larder {} connection", self.name), move || {
             let _end = End { shared: &shared, id };
             let _ = Connection::new(theirs, Arc::clone(&shared)).run();
         });

@@ -24,7 +24,7 @@ use super::meters::Meters;
 use super::request::{Request, Service};
 use crate::error::{Error, Result};
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Mutex, spawn};
+use crate::sync::{Mutex, start};
 use crate::wire::{ERROR_CODE, WITHIN_MS, code};
 
 /// The private header that ties an answer to its request.
@@ -50,7 +50,7 @@ pub(crate) struct Lane {
     /// has a worker too.
     idle: Receiver<Slot>,
     give_back: Sender<Slot>,
-    folder: Folder,
+    folder: Arc<Folder>,
     /// Held while a connection is opened: one at a time.
     server: Mutex<Option<Server>>,
 }
@@ -75,7 +75,7 @@ impl Lane {
             return Err(Error::bad_setting("lane_workers", reason));
         }
         let (give_back, idle) = channel::bounded(workers);
-        let folder = Folder::new()?;
+        let folder = Arc::new(Folder::new()?);
         let server = Server::start(name, &folder, &service, workers)?;
         let lane = Self {
             name,
@@ -157,14 +157,20 @@ impl Lane {
         Ok(stream)
     }
 
-    /// Ends the workers once the requests they have are done, and waits for them.
+    /// Ends the workers: each when the request it has is done. The idle ones, all of them when
+    /// no request is in flight, have ended when this returns.
     pub(crate) fn stop(&self) {
         let Some(server) = self.server.lock().take() else { return };
+        let mut busy = self.workers;
         while let Ok(slot) = self.idle.try_recv() {
             drop(slot);
+            busy -= 1;
         }
-        for worker in server.stop() {
-            let _ = worker.join();
+        let workers = server.stop();
+        if busy == 0 {
+            for worker in workers {
+                let _ = worker.join();
+            }
         }
     }
 }
@@ -211,7 +217,7 @@ struct Server {
 impl Server {
     fn start(
         name: &str,
-        folder: &Folder,
+        folder: &Arc<Folder>,
         service: &Arc<dyn Service>,
         workers: usize,
     ) -> Result<Self> {
@@ -224,9 +230,12 @@ impl Server {
         let mut server = Self { path, http, stopping, workers: Vec::with_capacity(workers) };
         for _ in 0..workers {
             let (http, stopping) = (Arc::clone(&server.http), Arc::clone(&server.stopping));
-            let service = Arc::clone(service);
-            let worker = spawn(format!("larder {name} lane"), move || {
+            let (service, folder) = (Arc::clone(service), Arc::clone(folder));
+            let worker = start(format!("larder {name} lane"), move || {
                 run(&http, &stopping, &*service);
+                // The last of them ends the server, which connects to its own socket for it.
+                drop(http);
+                drop(folder);
             });
             match worker {
                 Ok(worker) => server.workers.push(worker),

@@ -16,7 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("lru", 1),
     ("ring", 1),
     ("stats", 1),
-    ("getter", 2),
+    ("getter", 1),
     ("peer", 2),
     ("store", 2),
     ("group", 3),
@@ -44,8 +44,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("bytesize", &["config", "cli"]),
     ("clap", &["cli", "main"]),
     ("crossbeam", &["sync"]),
-    ("fastrand", &["group", "serve"]),
-    ("foldhash", &["store"]),
+    ("fastrand", &["sync", "serve"]),
+    ("foldhash", &["sync"]),
     ("form_urlencoded", &["pool"]),
     ("hashbrown", &["lru"]),
     ("httparse", &["serve"]),
@@ -71,7 +71,7 @@ const DOORS: &[(&str, &[&str])] = &[
 ];
 
 const FILE_LINES: usize = 450;
-const FUNCTION_LINES: usize = 50;
+const FUNCTION_LINES: usize = 60;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -144,12 +144,13 @@ fn the_binary_uses_the_public_face_only() {
 fn each_dependency_has_its_doors() {
     let doors: BTreeMap<&str, &[&str]> = DOORS.iter().copied().collect();
     let manifest = read("Cargo.toml");
-    let dependencies: BTreeSet<String> = manifest
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .filter(|(_, value)| value.contains("version = ") || value.starts_with('"'))
-        .map(|(name, _)| name.replace('-', "_"))
+    let sections =
+        manifest.split("\n[").filter(|s| s.lines().next().unwrap().ends_with("dependencies]"));
+    let dependencies: BTreeSet<String> = sections
+        .flat_map(str::lines)
+        .filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_")))
         .collect();
+    assert!(dependencies.contains("tiny_http"), "{dependencies:?}");
     for (path, text) in sources("src") {
         let own = module(&path);
         let code: Vec<&str> =
@@ -185,7 +186,8 @@ fn files_and_functions_are_short() {
             let is_function = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn "]
                 .iter()
                 .any(|start| code.starts_with(start));
-            if !is_function {
+            // In a macro the braces tell nothing.
+            if !is_function || code.contains('$') {
                 continue;
             }
             // rustfmt puts a function's last brace under its first letter.
@@ -222,7 +224,8 @@ fn the_changelog_tells_of_this_version() {
 fn every_make_target_that_the_readme_names_exists() {
     let makefile = read("Makefile");
     let readme = read("README.md");
-    let targets: BTreeSet<&str> = words_after(&readme, "make ").filter(|t| !t.is_empty()).collect();
+    let named = words_after(&readme, "\nmake ").chain(words_after(&readme, "`make "));
+    let targets: BTreeSet<&str> = named.collect();
     assert!(targets.contains("test") && targets.contains("run"));
     for target in targets {
         let rule = format!("{target}:");
