@@ -97,7 +97,6 @@ impl Group {
             leader.land(Asked::Answered(Ok(hit.clone())), |_| ());
             return Some(Ok(hit));
         }
-        self.inner.counters.loads_deduped.add_one();
         let started = Instant::now();
         // Half of the time is for the peer: should it be dead, the other half is for loading
         // here. Once it has said that it is loading it is not dead, and gets what is left.
@@ -106,6 +105,7 @@ impl Group {
             match owner.get(self.name(), key, until) {
                 Ok(loaded) => return Some(Ok(self.land_copy(leader, key, loaded))),
                 Err(PeerError::Answered(error)) => {
+                    self.inner.counters.loads_deduped.add_one();
                     leader.land(Asked::Answered(Err(error.clone())), |_| ());
                     return Some(Err(error));
                 }
@@ -113,10 +113,12 @@ impl Group {
                 Err(PeerError::StillLoading | PeerError::Failed(_))
                     if Instant::now() >= deadline =>
                 {
+                    self.inner.counters.loads_deduped.add_one();
                     return Some(Err(self.too_late(key, started)));
                 }
                 // The peer is alive and its origin slow: a load here would be a second one.
                 Err(PeerError::StillLoading) => until = deadline,
+                // The load is carried out, and counted, when the getter is called.
                 Err(PeerError::Failed(_)) => {
                     self.inner.counters.peer_errors.add_one();
                     leader.land(Asked::Failed, |_| ());
@@ -128,6 +130,7 @@ impl Group {
 
     /// Lands a value that a peer gave; some of them are kept in the hot cache, none in main.
     fn land_copy(&self, leader: Leader<Asked>, key: &str, loaded: Loaded) -> Fetched {
+        self.inner.counters.loads_deduped.add_one();
         self.inner.counters.peer_loads.add_one();
         let fetched = self.fetched(loaded, Source::Peer);
         let admit = sync::one_in(HOT_ONE_IN);

@@ -95,12 +95,17 @@ impl HttpPoolBuilder {
             peers,
             groups: Mutex::new(HashMap::new()),
             draining: AtomicBool::new(false),
+            peer_meters: Arc::default(),
+            api_meters: Arc::default(),
         });
-        let gate = |name, listener: Option<TcpListener>, service: Arc<dyn Service>| {
-            listener.map(|listener| Gate::start(name, listener, service, &self.limits)).transpose()
+        let gate = |name, listener: Option<TcpListener>, service: Arc<dyn Service>, meters| {
+            let start = |listener| Gate::start(name, listener, service, &self.limits, meters);
+            listener.map(start).transpose()
         };
-        let peer_gate = gate("peer", listener, Arc::new(PeerService::new(Arc::clone(&shared))))?;
-        let api_gate = gate("api", api_listener, Arc::new(Api::new(Arc::clone(&shared))))?;
+        let service = Arc::new(PeerService::new(Arc::clone(&shared)));
+        let peer_gate = gate("peer", listener, service, Arc::clone(&shared.peer_meters))?;
+        let service = Arc::new(Api::new(Arc::clone(&shared)));
+        let api_gate = gate("api", api_listener, service, Arc::clone(&shared.api_meters))?;
         Ok(HttpPool { shared, peer_gate, api_gate })
     }
 

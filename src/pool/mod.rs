@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::getter::Getter;
 use crate::group::{Group, GroupOptions};
 use crate::peer::PeerPicker;
-use crate::serve::{Gate, ListenerStats};
+use crate::serve::{Gate, ListenerStats, Meters};
 use crate::sync::Mutex;
 use crate::wire::Dialect;
 use peers::Peers;
@@ -52,6 +52,8 @@ struct Shared {
     peers: Arc<Peers>,
     groups: Mutex<HashMap<String, Group>>,
     draining: AtomicBool,
+    peer_meters: Arc<Meters>,
+    api_meters: Arc<Meters>,
 }
 
 impl HttpPool {
@@ -159,12 +161,12 @@ impl HttpPool {
 
     /// What the listener for peers has done so far.
     pub fn peer_listener_stats(&self) -> ListenerStats {
-        self.peer_gate.as_ref().map(Gate::stats).unwrap_or_default()
+        self.shared.peer_meters.snapshot()
     }
 
     /// What the listener for clients has done so far.
     pub fn api_listener_stats(&self) -> ListenerStats {
-        self.api_gate.as_ref().map(Gate::stats).unwrap_or_default()
+        self.shared.api_meters.snapshot()
     }
 
     /// Drains: readiness fails, nothing new is accepted, requests in flight finish within

@@ -1,5 +1,7 @@
 //! The counters of a node, as JSON and as OpenMetrics text.
 
+use std::fmt;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -9,13 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::client::Health;
-use crate::serve::Answer;
+use crate::serve::{Answer, ListenerStats};
 use crate::stats::{CacheStats, Stats};
 
-/// Counters of a group that only grow: name, help, reader.
-type Field = (&'static str, &'static str, fn(&Stats) -> u64);
+/// One number of some counters: its name, its help, and how it is read.
+type Field<S> = (&'static str, &'static str, fn(&S) -> u64);
 
-const COUNTERS: &[Field] = &[
+const COUNTERS: &[Field<Stats>] = &[
     ("gets", "Gets, also those that came from peers", |s| s.gets),
     ("cache_hits", "Gets answered by a cache", |s| s.cache_hits),
     ("peer_loads", "Keys got from a peer", |s| s.peer_loads),
@@ -31,19 +33,35 @@ const COUNTERS: &[Field] = &[
     ("overdue_loads", "Getter calls that outlived their load timeout", |s| s.overdue_loads),
 ];
 
-const GAUGES: &[Field] = &[
+const GAUGES: &[Field<Stats>] = &[
     ("getters_running", "Getter calls running", |s| s.getters_running),
     ("getters_queued", "Loads waiting for a getter", |s| s.getters_queued),
 ];
 
-type CacheField = (&'static str, &'static str, fn(&CacheStats) -> u64);
+const LISTENER_GAUGES: &[Field<ListenerStats>] = &[("open", "Connections open", |l| l.open)];
 
-const CACHE_GAUGES: &[CacheField] = &[
+const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
+    ("connections", "Connections taken", |l| l.connections),
+    ("connections_refused", "Connections refused at a limit", |l| l.connections_refused),
+    ("accept_errors", "Failed accepts", |l| l.accept_errors),
+    ("requests", "Requests read whole", |l| l.requests),
+    ("requests_refused", "Requests malformed or over a limit", |l| l.requests_refused),
+    ("heads_too_slow", "Heads or bodies not complete in time", |l| l.heads_too_slow),
+    ("readers_too_slow", "Connections cut because their reader stood still", |l| {
+        l.readers_too_slow
+    }),
+    ("lane_requests", "Requests that a worker carried out", |l| l.lane_requests),
+    ("lane_shed", "Requests refused because too many waited", |l| l.lane_shed),
+    ("lane_breaks", "Connections to the lane that broke", |l| l.lane_breaks),
+    ("lane_rebuilds", "Times the lane's server was built anew", |l| l.lane_rebuilds),
+];
+
+const CACHE_GAUGES: &[Field<CacheStats>] = &[
     ("items", "Entries held", |c| c.items),
     ("bytes", "Bytes held, overhead included", |c| c.bytes),
 ];
 
-const CACHE_COUNTERS: &[CacheField] = &[
+const CACHE_COUNTERS: &[Field<CacheStats>] = &[
     ("gets", "Look-ups", |c| c.gets),
     ("hits", "Look-ups that found a value", |c| c.hits),
     ("evictions", "Entries pushed out by newer ones", |c| c.evictions),
@@ -64,7 +82,19 @@ pub(super) fn stats(shared: &Shared) -> Answer {
         .iter()
         .map(|group| (group.name().to_owned(), group_json(&group.stats())))
         .collect();
-    let body = json!({"self": shared.peers.own_url(), "peers": peers, "groups": groups});
+    let listeners: Map<String, Value> = listeners(shared)
+        .iter()
+        .map(|(name, stats)| {
+            let fields = LISTENER_GAUGES.iter().chain(LISTENER_COUNTERS);
+            ((*name).to_owned(), json_of(fields, stats).into())
+        })
+        .collect();
+    let body = json!({
+        "self": shared.peers.own_url(),
+        "peers": peers,
+        "groups": groups,
+        "listeners": listeners,
+    });
     Answer::new(200, "application/json", format!("{body}\n").into())
 }
 
@@ -78,25 +108,27 @@ fn state(health: Option<Health>) -> &'static str {
 }
 
 fn group_json(stats: &Stats) -> Value {
-    let mut json: Map<String, Value> = COUNTERS
-        .iter()
-        .chain(GAUGES)
-        .map(|(name, _, read)| ((*name).to_owned(), read(stats).into()))
-        .collect();
+    let mut json = json_of(COUNTERS.iter().chain(GAUGES), stats);
     for (name, cache) in [("main", &stats.main), ("hot", &stats.hot)] {
-        let fields = CACHE_GAUGES.iter().chain(CACHE_COUNTERS);
-        let fields: Map<String, Value> =
-            fields.map(|(name, _, read)| ((*name).to_owned(), read(cache).into())).collect();
-        json.insert(name.to_owned(), fields.into());
+        let cache = json_of(CACHE_GAUGES.iter().chain(CACHE_COUNTERS), cache);
+        json.insert(name.to_owned(), cache.into());
     }
     json.into()
+}
+
+fn json_of<'a, S: 'a>(fields: impl Iterator<Item = &'a Field<S>>, stats: &S) -> Map<String, Value> {
+    fields.map(|(name, _, read)| ((*name).to_owned(), read(stats).into())).collect()
+}
+
+fn listeners(shared: &Shared) -> [(&'static str, ListenerStats); 2] {
+    [("peer", shared.peer_meters.snapshot()), ("api", shared.api_meters.snapshot())]
 }
 
 /// `/metrics`.
 pub(super) fn metrics(shared: &Shared) -> Answer {
     let groups = shared.groups().iter().map(|g| (g.name().to_owned(), g.stats())).collect();
     let mut registry = Registry::with_prefix("larder");
-    registry.register_collector(Box::new(Snapshot { groups }));
+    registry.register_collector(Box::new(Snapshot { groups, listeners: listeners(shared) }));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => {
@@ -107,66 +139,76 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
     }
 }
 
-/// The groups' counters at one moment.
+/// All counters at one moment.
 #[derive(Debug)]
 struct Snapshot {
     groups: Vec<(String, Stats)>,
+    listeners: [(&'static str, ListenerStats); 2],
 }
+
+/// A sample's labels and the counters that it is read from.
+type Samples<'a, S> = Vec<(Vec<(&'a str, &'a str)>, &'a S)>;
 
 impl Collector for Snapshot {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for &(name, help, read) in COUNTERS {
-            // As groupcache's exporters have it; `cache_hits` is each cache's own there.
-            let name = if name == "cache_hits" { "hits" } else { name };
-            self.family(&mut encoder, name, help, |s| ConstCounter::new(read(s)))?;
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let groups: Samples<'_, Stats> =
+            self.groups.iter().map(|(name, stats)| (vec![("group", &**name)], stats)).collect();
+        let mut caches: Samples<'_, CacheStats> = Vec::new();
+        for (name, stats) in &self.groups {
+            for (cache, stats) in [("main", &stats.main), ("hot", &stats.hot)] {
+                caches.push((vec![("group", name), ("type", cache)], stats));
+            }
         }
-        for &(name, help, read) in GAUGES {
-            self.family(&mut encoder, name, help, |s| ConstGauge::new(read(s)))?;
-        }
-        for &(name, help, read) in CACHE_COUNTERS {
-            self.cache_family(&mut encoder, name, help, |c| ConstCounter::new(read(c)))?;
-        }
-        for &(name, help, read) in CACHE_GAUGES {
-            self.cache_family(&mut encoder, name, help, |c| ConstGauge::new(read(c)))?;
-        }
-        Ok(())
+        let listeners = self.listeners.iter();
+        let listeners: Samples<'_, ListenerStats> =
+            listeners.map(|(name, stats)| (vec![("listener", *name)], stats)).collect();
+        counters(encoder, "", COUNTERS, &groups)?;
+        gauges(encoder, "", GAUGES, &groups)?;
+        counters(encoder, "cache_", CACHE_COUNTERS, &caches)?;
+        gauges(encoder, "cache_", CACHE_GAUGES, &caches)?;
+        counters(encoder, "listener_", LISTENER_COUNTERS, &listeners)?;
+        gauges(encoder, "listener_", LISTENER_GAUGES, &listeners)
     }
 }
 
-impl Snapshot {
-    fn family<M: EncodeMetric>(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        metric: impl Fn(&Stats) -> M,
-    ) -> Result<(), std::fmt::Error> {
-        let Some((_, first)) = self.groups.first() else { return Ok(()) };
-        let mut family =
-            encoder.encode_descriptor(name, help, None, metric(first).metric_type())?;
-        for (group, stats) in &self.groups {
-            metric(stats).encode(family.encode_family(&[("group", group.as_str())])?)?;
-        }
-        Ok(())
+fn counters<S>(
+    encoder: &mut DescriptorEncoder<'_>,
+    prefix: &str,
+    fields: &[Field<S>],
+    samples: &Samples<'_, S>,
+) -> fmt::Result {
+    for (name, help, read) in fields {
+        // As groupcache's exporters have it: `cache_hits` is each cache's own there.
+        let name = if *name == "cache_hits" { "hits" } else { name };
+        family(encoder, &format!("{prefix}{name}"), help, samples, |s| ConstCounter::new(read(s)))?;
     }
+    Ok(())
+}
 
-    fn cache_family<M: EncodeMetric>(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        metric: impl Fn(&CacheStats) -> M,
-    ) -> Result<(), std::fmt::Error> {
-        let Some((_, first)) = self.groups.first() else { return Ok(()) };
-        let name = format!("cache_{name}");
-        let kind = metric(&first.main).metric_type();
-        let mut family = encoder.encode_descriptor(&name, help, None, kind)?;
-        for (group, stats) in &self.groups {
-            for (cache, stats) in [("main", &stats.main), ("hot", &stats.hot)] {
-                let labels = [("group", group.as_str()), ("type", cache)];
-                metric(stats).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+fn gauges<S>(
+    encoder: &mut DescriptorEncoder<'_>,
+    prefix: &str,
+    fields: &[Field<S>],
+    samples: &Samples<'_, S>,
+) -> fmt::Result {
+    for (name, help, read) in fields {
+        family(encoder, &format!("{prefix}{name}"), help, samples, |s| ConstGauge::new(read(s)))?;
     }
+    Ok(())
+}
+
+fn family<S, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: &Samples<'_, S>,
+    metric: impl Fn(&S) -> M,
+) -> fmt::Result {
+    let Some((_, first)) = samples.first() else { return Ok(()) };
+    let mut family = encoder.encode_descriptor(name, help, None, metric(first).metric_type())?;
+    for (labels, stats) in samples {
+        metric(stats).encode(family.encode_family(labels)?)?;
+    }
+    Ok(())
 }

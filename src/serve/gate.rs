@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::connection::{Connection, Socket};
 use super::lane::Lane;
 use super::limits::Limits;
-use super::meters::{ListenerStats, Meters};
+use super::meters::Meters;
 use super::request::{AtOnce, Request, Service};
 use crate::error::{Error, Result};
 use crate::flight::{Flights, Landing, Role};
@@ -58,9 +58,9 @@ impl Gate {
         listener: TcpListener,
         service: Arc<dyn Service>,
         limits: &Limits,
+        meters: Arc<Meters>,
     ) -> Result<Self> {
         let addr = listener.local_addr().map_err(|error| Error::io("the listener", &error))?;
-        let meters = Arc::new(Meters::default());
         let shared = Arc::new(Shared {
             name,
             limits: limits.clone(),
@@ -85,10 +85,6 @@ impl Gate {
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    pub(crate) fn stats(&self) -> ListenerStats {
-        self.shared.meters.snapshot(self.shared.open.lock().len())
     }
 
     /// Stops accepting, lets the requests in flight finish until `deadline`, cuts off what is
@@ -162,7 +158,7 @@ impl Shared {
             let _ = Connection::new(theirs, Arc::clone(&shared)).run();
         });
         if thread.is_err() {
-            drop(End { shared: self, id });
+            self.open.lock().remove(&id);
             self.turn_away(&socket.stream);
         }
     }
@@ -241,6 +237,7 @@ struct End<'a> {
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.shared.open.lock().remove(&self.id);
+        self.shared.meters.connections_ended.add_one();
         self.shared.ended.notify_all();
     }
 }

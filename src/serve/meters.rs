@@ -7,6 +7,7 @@ use crate::stats::Counter;
 pub(crate) struct Meters {
     pub(crate) connections: Counter,
     pub(crate) connections_refused: Counter,
+    pub(crate) connections_ended: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) requests: Counter,
     pub(crate) requests_refused: Counter,
@@ -49,11 +50,15 @@ pub struct ListenerStats {
 }
 
 impl Meters {
-    pub(crate) fn snapshot(&self, open: usize) -> ListenerStats {
+    pub(crate) fn snapshot(&self) -> ListenerStats {
+        let connections = self.connections.get();
+        let connections_refused = self.connections_refused.get();
+        let gone = connections_refused + self.connections_ended.get();
         ListenerStats {
-            open: open as u64,
-            connections: self.connections.get(),
-            connections_refused: self.connections_refused.get(),
+            // Read one by one while connections come and go: never below zero.
+            open: connections.saturating_sub(gone),
+            connections,
+            connections_refused,
             accept_errors: self.accept_errors.get(),
             requests: self.requests.get(),
             requests_refused: self.requests_refused.get(),

@@ -16,4 +16,5 @@ pub(crate) use gate::Gate;
 pub(crate) use head::Method;
 pub use limits::Limits;
 pub use meters::ListenerStats;
+pub(crate) use meters::Meters;
 pub(crate) use request::{AtOnce, Request, Service};
