@@ -59,16 +59,21 @@ mod serve;
 mod client;
 // Floor 6: a node.
 mod pool;
-// Floor 7: what is made of nodes.
+// Floor 7: what is made of nodes, and of settings.
 pub mod testing;
+mod config;
+// Floor 8: a node out of settings.
+mod node;
 // Every order of events that matters, tried.
 #[cfg(all(test, shuttle))]
 mod models;
 
 pub use byte_view::ByteView;
+pub use config::{GroupConfig, NodeConfig};
 pub use error::{BoxError, Error, NotFound, Result};
 pub use getter::{Getter, Loaded};
 pub use group::{Group, GroupOptions};
+pub use node::Node;
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};

@@ -1,0 +1,107 @@
+//! What a node is to be, as plain data; with the feature `cli` also out of TOML.
+
+#[cfg(feature = "cli")]
+mod form;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::serve::Limits;
+use crate::wire::Dialect;
+
+/// What a [`Node`](crate::Node) is to be: where it listens, who its peers are, what it serves.
+///
+/// ```
+/// use larder::{GroupConfig, NodeConfig};
+///
+/// let mut config = NodeConfig::default();
+/// config.listen = "127.0.0.1:0".to_owned();
+/// config.groups.insert("scores".to_owned(), GroupConfig::new("static:Tom=630,Jack=589"));
+/// ```
+///
+/// With the feature `cli` it can be read from TOML. Sizes are numbers of bytes or texts such as
+/// `"64MiB"`, times are texts such as `"10s"`, and all that is missing has its default:
+///
+/// ```
+/// # #[cfg(feature = "cli")] {
+/// let config = larder::NodeConfig::from_toml(r#"
+///     listen = "10.0.0.1:8001"
+///     peers = ["http://10.0.0.1:8001", "http://10.0.0.2:8001"]
+///
+///     [groups.pages]
+///     origin = "dir:/srv/pages"
+///     cache_bytes = "256MiB"
+///
+///     [limits]
+///     connections = 256
+/// "#)?;
+/// assert_eq!(config.groups["pages"].cache_bytes, Some(256 << 20));
+/// # }
+/// # Ok::<(), larder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Where to listen for peers: `host:port` or `http://host:port`; with port 0 the system
+    /// chooses one. Defaults to `127.0.0.1:8001`.
+    pub listen: String,
+    /// The address by which the peers know this node, when it is another than
+    /// [`listen`](Self::listen). Defaults to none.
+    pub advertise: Option<String>,
+    /// Where to listen for clients. Defaults to `127.0.0.1:9999`.
+    pub api: Option<String>,
+    /// The nodes of the ring, this one included. Defaults to none, which is this node alone.
+    pub peers: Vec<String>,
+    /// What the nodes of the ring agree on. Defaults to [`Dialect::Native`].
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::dialect"))]
+    pub dialect: Dialect,
+    /// The budget of each group that has none of its own, in bytes. Defaults to 64 MiB.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::size"))]
+    pub cache_bytes: usize,
+    /// The groups, by name. Defaults to none.
+    pub groups: BTreeMap<String, GroupConfig>,
+    /// What listeners and peer calls may take at most. Defaults to [`Limits::default`].
+    #[cfg_attr(feature = "cli", serde(with = "form::LimitsForm"))]
+    pub limits: Limits,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8001".to_owned(),
+            advertise: None,
+            api: Some("127.0.0.1:9999".to_owned()),
+            peers: Vec::new(),
+            dialect: Dialect::default(),
+            cache_bytes: 64 << 20,
+            groups: BTreeMap::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a group of a [`NodeConfig`] is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields))]
+#[non_exhaustive]
+pub struct GroupConfig {
+    /// Where its values come from, as [`Origin::parse`](crate::origin::Origin::parse) takes it.
+    pub origin: String,
+    /// Its budget in bytes. Defaults to [`NodeConfig::cache_bytes`].
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_size"))]
+    pub cache_bytes: Option<usize>,
+    /// How long a get waits. Defaults to that of [`GroupOptions`](crate::GroupOptions).
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub get_timeout: Option<Duration>,
+    /// When a load counts as lost. Defaults to that of [`GroupOptions`](crate::GroupOptions).
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub load_timeout: Option<Duration>,
+}
+
+impl GroupConfig {
+    /// A group whose values come from `origin`, with defaults for the rest.
+    pub fn new(origin: impl Into<String>) -> Self {
+        Self { origin: origin.into(), cache_bytes: None, get_timeout: None, load_timeout: None }
+    }
+}

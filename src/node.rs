@@ -1,0 +1,171 @@
+//! A running node, out of a configuration.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::{GroupConfig, NodeConfig};
+use crate::error::Result;
+use crate::group::{Group, GroupOptions};
+use crate::origin::Origin;
+use crate::pool::HttpPool;
+
+/// A pool with its groups and their origins, started from a [`NodeConfig`].
+///
+/// What `larder serve` runs. Dropped, it stops at once; [`shutdown`](Self::shutdown) lets
+/// requests finish first.
+///
+/// ```
+/// use larder::{GroupConfig, Node, NodeConfig};
+///
+/// let mut config = NodeConfig::default();
+/// config.listen = "127.0.0.1:0".to_owned();
+/// config.api = None;
+/// config.groups.insert("scores".to_owned(), GroupConfig::new("static:Tom=630,Jack=589"));
+/// let node = Node::start(config)?;
+/// assert_eq!(node.groups()[0].get("Tom")?, "630");
+/// # Ok::<(), larder::Error>(())
+/// ```
+pub struct Node {
+    pool: HttpPool,
+    groups: Vec<Group>,
+}
+
+impl Node {
+    /// Opens the origins, starts the pool, and makes the groups.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Origin::parse`], of
+    /// [`HttpPoolBuilder::start`](crate::HttpPoolBuilder::start) and of
+    /// [`HttpPool::group_with`]; nothing keeps running then.
+    pub fn start(config: NodeConfig) -> Result<Self> {
+        // Before anything listens: peers are not to meet a node whose origin is missing.
+        let prepare = |(name, group): (&String, &GroupConfig)| {
+            let origin = Origin::parse(&group.origin)?;
+            Ok((name.clone(), options(group, config.cache_bytes), origin))
+        };
+        let prepared = config.groups.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        let pool = start_pool(&config)?;
+        let make = |(name, options, origin): (String, GroupOptions, Origin)| {
+            pool.group_with(options, &name, origin)
+        };
+        let groups = prepared.into_iter().map(make).collect::<Result<Vec<_>>>()?;
+        Ok(Self { pool, groups })
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &HttpPool {
+        &self.pool
+    }
+
+    /// The groups of the configuration, by name.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Drains and stops, as [`HttpPool::shutdown`]. Whether all requests finished in time.
+    pub fn shutdown(self, timeout: Duration) -> bool {
+        self.pool.shutdown(timeout)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({:?})", self.pool.url())
+    }
+}
+
+fn options(group: &GroupConfig, cache_bytes: usize) -> GroupOptions {
+    let mut options = GroupOptions::new(group.cache_bytes.unwrap_or(cache_bytes));
+    if let Some(timeout) = group.get_timeout {
+        options = options.get_timeout(timeout);
+    }
+    if let Some(timeout) = group.load_timeout {
+        options = options.load_timeout(timeout);
+    }
+    options
+}
+
+fn start_pool(config: &NodeConfig) -> Result<HttpPool> {
+    let mut builder = HttpPool::builder()
+        .listen(config.listen.trim_end_matches('/'))
+        .dialect(config.dialect)
+        .limits(config.limits.clone());
+    if let Some(url) = &config.advertise {
+        builder = builder.advertise(&as_url(url));
+    }
+    if let Some(address) = &config.api {
+        builder = builder.api(address);
+    }
+    if !config.peers.is_empty() {
+        builder = builder.peers(config.peers.iter().map(|peer| as_url(peer)));
+    }
+    builder.start()
+}
+
+/// `http://host:port`, also for `host:port`.
+fn as_url(address: &str) -> String {
+    let address = address.trim().trim_end_matches('/');
+    match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn config() -> NodeConfig {
+        let listen = "127.0.0.1:0".to_owned();
+        NodeConfig { listen, api: None, ..NodeConfig::default() }
+    }
+
+    #[test]
+    fn a_nodes_groups_answer_from_their_origins() {
+        let mut config = config();
+        for (name, origin) in [("b", "static:k=2"), ("a", "static:k=1")] {
+            config.groups.insert(name.to_owned(), GroupConfig::new(origin));
+        }
+        let node = Node::start(config).unwrap();
+        let found: Vec<_> =
+            node.groups().iter().map(|g| (g.name().to_owned(), g.get("k").unwrap())).collect();
+        assert_eq!(found, [("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())]);
+        assert!(node.shutdown(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_missing_origin_is_told_and_nothing_listens() {
+        let mut config = config();
+        config.groups.insert("g".to_owned(), GroupConfig::new("dir:/no/such/folder"));
+        // Listening there would be another error.
+        config.listen = "no address".to_owned();
+        let error = Node::start(config).unwrap_err();
+        assert!(error.to_string().contains("/no/such/folder"), "{error}");
+    }
+
+    #[test]
+    fn peers_are_taken_with_and_without_http() {
+        for (given, url) in [
+            ("10.0.0.1:8001", "http://10.0.0.1:8001"),
+            (" http://10.0.0.1:8001/ ", "http://10.0.0.1:8001"),
+            ("https://10.0.0.1:8001", "https://10.0.0.1:8001"),
+        ] {
+            assert_eq!(as_url(given), url);
+        }
+        let mut config = config();
+        config.advertise = Some("node-1:8001".to_owned());
+        config.peers = vec!["node-1:8001".to_owned(), "http://node-2:8001".to_owned()];
+        let node = Node::start(config).unwrap();
+        assert_eq!(node.pool().url(), "http://node-1:8001");
+        assert_eq!(node.pool().peers().len(), 2);
+    }
+
+    #[test]
+    fn a_list_of_peers_without_this_node_is_refused() {
+        let mut config = config();
+        config.peers = vec!["http://10.0.0.1:8001".to_owned()];
+        assert!(matches!(Node::start(config), Err(Error::SelfNotInPeers { .. })));
+    }
+}
