@@ -54,7 +54,7 @@ impl FromStr for Dialect {
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.iter().copied().find(|dialect| dialect.name() == text).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|dialect| dialect.name()).collect();
-            let reason = format!("is not known: write one of {}", names.join(", "));
+            let reason = format!("not known, write one of {}", names.join(", "));
             Error::bad_setting(format!("dialect {text:?}"), reason)
         })
     }

@@ -1,0 +1,12 @@
+//! The commands, their flags, and how the program ends. Results go to stdout, all else to
+//! stderr.
+
+mod args;
+mod end;
+mod signals;
+pub(crate) mod demo;
+pub(crate) mod get;
+pub(crate) mod serve;
+
+pub(crate) use args::{Args, Command};
+pub(crate) use end::end;

@@ -1,0 +1,91 @@
+//! `larder serve`: one node, until a signal.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use larder::{Error, GroupConfig, Node, NodeConfig};
+
+use super::args::ServeArgs;
+use super::end::{Ending, Exit};
+use super::signals::Signals;
+
+/// How long requests in flight have to finish: the program is to be gone within 10 s.
+const DRAIN: Duration = Duration::from_secs(8);
+/// How long what was cut off has to end: a getter that hangs is left behind.
+const CUT_OFF: Duration = Duration::from_millis(1_500);
+
+pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
+    let config = settings(args)?;
+    let mut signals = Signals::catch()?;
+    let node = Node::start(config)?;
+    say(&announcement(&node));
+    signals.wait();
+    if !drain(node) {
+        say(&format!("cut off the requests that had not finished after {DRAIN:?}"));
+    }
+    Ok(())
+}
+
+/// Flags over the file over the defaults.
+fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
+    let mut config = match &args.config {
+        Some(path) => read(path)?,
+        None => NodeConfig::default(),
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.api = args.api.or(config.api);
+    config.advertise = args.advertise.or(config.advertise);
+    config.peers = args.peers.unwrap_or(config.peers);
+    config.dialect = args.dialect.unwrap_or(config.dialect);
+    for (name, origin) in args.groups {
+        match config.groups.get_mut(&name) {
+            Some(group) => group.origin = origin,
+            None => drop(config.groups.insert(name, GroupConfig::new(origin))),
+        }
+    }
+    if let Some(cache_bytes) = args.cache_bytes {
+        config.cache_bytes = cache_bytes;
+        config.groups.values_mut().for_each(|group| group.cache_bytes = None);
+    }
+    if config.groups.is_empty() {
+        let message = "no group, so nothing could be served: add --group NAME=ORIGIN, or \
+                       [groups.NAME] to the --config file";
+        return Err(Ending::new(Exit::BadConfig, message));
+    }
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<NodeConfig, Ending> {
+    let bad = |reason: String| {
+        Ending::new(Exit::BadConfig, format!("--config {}: {reason}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    NodeConfig::from_toml(&text).map_err(|error| match error {
+        // The path says already what it is about.
+        Error::BadSetting { reason, .. } => bad(reason),
+        error => bad(error.to_string()),
+    })
+}
+
+fn announcement(node: &Node) -> String {
+    let pool = node.pool();
+    let listens = |addr: Option<_>| match addr {
+        Some(addr) => format!("on http://{addr}"),
+        None => "nowhere".to_owned(),
+    };
+    format!("peers {}, api {}", listens(pool.peer_addr()), listens(pool.api_addr()))
+}
+
+/// Whether all requests finished in time.
+fn drain(node: Node) -> bool {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(node.shutdown(DRAIN)));
+    told.recv_timeout(DRAIN + CUT_OFF).unwrap_or(false)
+}
+
+fn say(message: &str) {
+    // A node whose stderr is gone still serves.
+    let _ = writeln!(io::stderr().lock(), "larder: {message}");
+}
