@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_written_is_read() {
+    fn what_is_written_of_the_node_is_read() {
         let text = r#"
             listen = "10.0.0.1:8001"
             advertise = "http://node-1:8001"
@@ -103,7 +103,22 @@ mod tests {
             peers = ["http://node-1:8001", "http://node-2:8001"]
             dialect = "native"
             cache_bytes = "1.5GiB"
+        "#;
+        let expected = NodeConfig {
+            listen: "10.0.0.1:8001".to_owned(),
+            advertise: Some("http://node-1:8001".to_owned()),
+            api: Some("10.0.0.1:9999".to_owned()),
+            peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
+            dialect: Dialect::Native,
+            cache_bytes: 3 << 29,
+            ..NodeConfig::default()
+        };
+        assert_eq!(NodeConfig::from_toml(text), Ok(expected));
+    }
 
+    #[test]
+    fn what_is_written_of_groups_and_limits_is_read() {
+        let text = r#"
             [groups.pages]
             origin = "dir:/srv/pages"
             cache_bytes = 1000
@@ -114,27 +129,19 @@ mod tests {
             head_bytes = "8KiB"
             peer_call = "500ms"
         "#;
-        let limits = Limits {
-            head_bytes: 8 << 10,
-            peer_call: Duration::from_millis(500),
-            ..Limits::default()
-        };
         let pages = GroupConfig {
             origin: "dir:/srv/pages".to_owned(),
             cache_bytes: Some(1_000),
             get_timeout: Some(Duration::from_millis(300)),
             load_timeout: Some(Duration::from_secs(90)),
         };
-        let expected = NodeConfig {
-            listen: "10.0.0.1:8001".to_owned(),
-            advertise: Some("http://node-1:8001".to_owned()),
-            api: Some("10.0.0.1:9999".to_owned()),
-            peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
-            dialect: Dialect::Native,
-            cache_bytes: 3 << 29,
-            groups: [("pages".to_owned(), pages)].into(),
-            limits,
+        let limits = Limits {
+            head_bytes: 8 << 10,
+            peer_call: Duration::from_millis(500),
+            ..Limits::default()
         };
+        let groups = [("pages".to_owned(), pages)].into();
+        let expected = NodeConfig { groups, limits, ..NodeConfig::default() };
         assert_eq!(NodeConfig::from_toml(text), Ok(expected));
     }
 
