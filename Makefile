@@ -2,6 +2,7 @@ MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help run test check rest fmt clippy doc deny fresh models tree real bench proto
 
+BENCH_ARGS ?=
 GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
 
 # These lines are what `make` prints: a target, and what it does.
@@ -45,8 +46,8 @@ real: ## thousands of real files through three nodes
 	cargo build --release
 	bash tests/real.sh target/release/larder
 
-bench: ## the benchmarks' tables
-	cargo bench
+bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
+	cargo bench -- $(BENCH_ARGS)
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)
