@@ -65,20 +65,19 @@ fn row(variant: Variant, threads: usize, flown: &[Flown], limit: &[Flown]) -> Ve
     let all = || flown.iter().flat_map(|flown| flown.micros.iter().copied());
     let loads: u64 = flown.iter().map(|flown| flown.loads).sum();
     let rounds = all().count();
-    let is_limit = variant == Variant::BareCondvar;
-    if !is_limit {
+    if variant != Variant::BareCondvar {
         assert_eq!(loads, rounds as u64, "one load in each round");
     }
     let ratio = median(flown.iter().zip(limit).map(|(flown, limit)| middle(flown) / middle(limit)));
-    let unless_limit = |text: String| if is_limit { String::new() } else { text };
+    let only = |shown: bool, text: String| if shown { text } else { String::new() };
     vec![
         variant.name().to_owned(),
         threads.to_string(),
         decimals(median(flown.iter().map(middle))),
         decimals(all().fold(f64::INFINITY, f64::min)),
         rounds.to_string(),
-        unless_limit(decimals(loads as f64 / rounds as f64)),
-        unless_limit(decimals(ratio)),
+        only(variant != Variant::BareCondvar, decimals(loads as f64 / rounds as f64)),
+        only(variant == Variant::Full, decimals(ratio)),
     ]
 }
 
@@ -129,6 +128,7 @@ fn full_flights(threads: u64, landing: Landing) -> Group {
         }
     };
     let group = Group::new("full", CACHE_BYTES, getter).expect("a group");
+    // The group holds itself and is never freed: a few of them, in a process that ends soon.
     itself.get_or_init(|| group.clone());
     group
 }

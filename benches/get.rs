@@ -115,7 +115,7 @@ impl Bench {
         let values: Vec<Vec<u8>> = keys.iter().map(|key| value(key, VALUE_BYTES)).collect();
         let getter = |key: &str| Ok(value(key, VALUE_BYTES));
         let warm = Group::new("warm", LARGE_CACHE, getter).expect("a group");
-        support::fill(&warm, keys.clone());
+        support::fill(&warm, (0..KEYS).map(key));
         let loads = Arc::new(AtomicU64::new(0));
         let counted = {
             let loads = Arc::clone(&loads);

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 #![allow(dead_code, unused_imports, reason = "each bench uses a part")]
 
+mod client;
 mod machine;
 mod table;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use larder::{Group, GroupOptions};
 
+pub(crate) use client::{BareServer, Client};
 pub(crate) use machine::{process_cpu, resident_bytes, thread_cpu};
 pub(crate) use table::{Table, decimals, grouped};
 
@@ -58,6 +60,8 @@ pub(crate) struct Sample {
     pub(crate) wall: Duration,
     /// Processor time of the whole process.
     pub(crate) cpu: Duration,
+    /// Processor time of the threads that stepped.
+    pub(crate) callers_cpu: Duration,
 }
 
 impl Sample {
@@ -85,11 +89,11 @@ pub(crate) fn hammer<S: Send>(
     let work = |thread| {
         let mut state = setup(thread);
         start.wait();
-        let mut ops = 0;
+        let (mut ops, cpu) = (0, thread_cpu());
         while !stop.load(Ordering::Relaxed) {
             ops += step(&mut state);
         }
-        (ops, state)
+        ((ops, thread_cpu() - cpu), state)
     };
     std::thread::scope(|scope| {
         let work = &work;
@@ -100,9 +104,11 @@ pub(crate) fn hammer<S: Send>(
         std::thread::sleep(time);
         stop.store(true, Ordering::Relaxed);
         let done = workers.into_iter().map(|worker| worker.join().expect("a worker panicked"));
-        let (ops, states): (Vec<u64>, Vec<S>) = done.unzip();
+        let (done, states): (Vec<(u64, Duration)>, Vec<S>) = done.unzip();
         let (wall, cpu) = (started.elapsed(), process_cpu() - cpu);
-        (Sample { threads, ops: ops.iter().sum(), wall, cpu }, states)
+        let ops = done.iter().map(|done| done.0).sum();
+        let callers_cpu = done.iter().map(|done| done.1).sum();
+        (Sample { threads, ops, wall, cpu, callers_cpu }, states)
     })
 }
 
@@ -113,9 +119,10 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values[(values.len() - 1) / 2]
 }
 
-/// The value that `share` of the sorted values do not exceed.
-pub(crate) fn quantile(sorted: &[u64], share: f64) -> u64 {
-    sorted[((sorted.len() - 1) as f64 * share) as usize]
+/// The value that `share` of the values do not exceed.
+pub(crate) fn quantile(values: &mut [u64], share: f64) -> u64 {
+    let rank = ((values.len() - 1) as f64 * share) as usize;
+    *values.select_nth_unstable(rank).1
 }
 
 /// The key of a number, [`KEY_BYTES`] long.
@@ -130,11 +137,14 @@ pub(crate) fn value(key: &str, len: usize) -> Vec<u8> {
 
 /// Gets `keys` of a group that stands alone, from inside a getter: such a get loads on the
 /// getter's own thread, which fills a cache far faster than a thread for each load.
-pub(crate) fn fill(group: &Group, keys: Vec<String>) {
+pub(crate) fn fill(
+    group: &Group,
+    keys: impl Iterator<Item = String> + Clone + Send + Sync + 'static,
+) {
     let group = group.clone();
     let all = move |_: &str| {
-        for key in &keys {
-            group.get(key)?;
+        for key in keys.clone() {
+            group.get(&key)?;
         }
         Ok("filled")
     };
