@@ -58,6 +58,7 @@ fn main() {
     }
     table.print();
     println!("\nA round is over when the last thread has the value. us/round are medians.");
+    println!("{}", support::ONE_THREAD);
 }
 
 fn row(variant: Variant, threads: usize, flown: &[Flown], limit: &[Flown]) -> Vec<String> {

@@ -74,6 +74,7 @@ fn main() {
     }
     table.print();
     println!("\nns/op is what one caller waits; medians of {ROUNDS} rounds, CPU of all of them.");
+    println!("{}", support::ONE_THREAD);
 }
 
 fn row(variant: Variant, samples: &[Sample], limit: Option<&[Sample]>) -> Vec<String> {

@@ -71,6 +71,7 @@ fn main() {
     }
     table.print();
     println!("\ncalls/s are medians of {ROUNDS} rounds, the rest is over all of them.");
+    println!("{}", support::ONE_THREAD);
 }
 
 fn row(variant: Variant, threads: usize, measured: &mut Measured, limit: &[Sample]) -> Vec<String> {

@@ -75,6 +75,7 @@ fn main() {
     table.print();
     println!("\nrequests/s are medians of {ROUNDS} rounds, the rest is over all of them; CPU is");
     println!("that of client and server for one request.");
+    println!("{}", support::ONE_THREAD);
 }
 
 fn row(

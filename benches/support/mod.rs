@@ -24,6 +24,10 @@ pub(crate) const ROUNDS: usize = 5;
 /// Length of the keys, in bytes.
 pub(crate) const KEY_BYTES: usize = 20;
 
+/// What to think of the rows where one thread waits for another.
+pub(crate) const ONE_THREAD: &str = "Ratios at 1 thread or connection say little where another \
+    thread must be woken: on which core\nthe kernel wakes it costs more than the work.";
+
 /// How long a bench may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
