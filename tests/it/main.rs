@@ -1,8 +1,13 @@
 //! The tests that use the doors users have: the public interface, real nodes, the binary.
 
+mod support;
+#[cfg(target_os = "linux")]
+mod node;
 mod api;
 #[cfg(feature = "cli")]
 mod cli;
 mod group;
 mod one_load;
+#[cfg(target_os = "linux")]
+mod attacks;
 mod tidy;

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use larder::testing::{Cluster, Fault, TestOrigin};
 use larder::{Error, Group, GroupOptions, Limits};
 
+use crate::support::{PATIENCE, wait_until};
+
 const NODES: usize = 5;
 const THREADS: usize = 64;
 const ROUNDS: usize = 200;
-
-/// Generous: only a hang is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_cold_key_is_loaded_once_however_many_ask_on_however_many_nodes() {
@@ -118,14 +117,6 @@ fn a_hanging_getter_is_left_at_the_deadline_and_taken_over_after_the_load_timeou
 
 fn running(groups: &[Group]) -> u64 {
     groups.iter().map(|group| group.stats().getters_running).sum()
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

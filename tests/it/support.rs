@@ -1,0 +1,101 @@
+//! What tests of more than one file share: patience, and a plain HTTP client.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Generous: only a hang is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        // Conditions are polled: the other side needs the processor as well.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One connection of a client that sends exactly the bytes it is told to.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// An answer, as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn has(&self, header: &str) -> bool {
+        self.head.split("\r\n").any(|line| line == header)
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        Self::from(TcpStream::connect(addr).unwrap())
+    }
+
+    pub(crate) fn from(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.socket().write_all(bytes.as_ref())
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
+        self.send(request(path))?;
+        self.answer()
+    }
+
+    /// Reads one answer whole.
+    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head:?}")))?;
+        let length = head.split("\r\n").find_map(|line| line.strip_prefix("Content-Length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { status, head, body })
+    }
+
+    /// What still comes until the other side has closed, if it does.
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>, io::Error> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(rest),
+        }
+    }
+}
+
+/// A plain GET.
+pub(crate) fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: larder\r\n\r\n")
+}
+
+/// The answer to a GET over a connection of its own.
+pub(crate) fn get(addr: SocketAddr, path: &str) -> Answer {
+    Client::connect(addr).get(path).unwrap()
+}
