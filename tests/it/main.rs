@@ -1,6 +1,7 @@
 //! The tests that use the doors users have: the public interface, real nodes, the binary.
 
 mod support;
+mod stub;
 #[cfg(target_os = "linux")]
 mod node;
 mod api;
@@ -8,6 +9,8 @@ mod api;
 mod cli;
 mod group;
 mod one_load;
+mod no_circle;
+mod peers;
 #[cfg(target_os = "linux")]
 mod attacks;
 mod tidy;

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use larder::HttpPool;
+
 /// Generous: only a hang is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -14,6 +16,13 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         // Conditions are polled: the other side needs the processor as well.
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A key that `pool` believes `owner` to own.
+pub(crate) fn key_owned_by(pool: &HttpPool, owner: &str) -> String {
+    let keys = (0..10_000).map(|i| format!("key {i}"));
+    let owned = keys.into_iter().find(|key| pool.owner(key) == owner);
+    owned.unwrap_or_else(|| panic!("{owner} owns none of 10,000 keys"))
 }
 
 /// One connection of a client that sends exactly the bytes it is told to.
@@ -32,6 +41,10 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        [self.head.as_bytes(), &self.body].concat()
     }
 
     pub(crate) fn has(&self, header: &str) -> bool {
