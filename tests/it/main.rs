@@ -11,6 +11,9 @@ mod group;
 mod one_load;
 mod no_circle;
 mod peers;
+mod mounted;
+#[cfg(target_os = "linux")]
+mod stopping;
 #[cfg(target_os = "linux")]
 mod attacks;
 mod tidy;
