@@ -51,15 +51,22 @@ pub(crate) struct Lane {
     idle: Receiver<Slot>,
     give_back: Sender<Slot>,
     folder: Arc<Folder>,
-    /// Held while a connection is opened: one at a time.
-    server: Mutex<Option<Server>>,
+    /// What new connections go to. Held while one is opened: one at a time.
+    server: Mutex<Option<Arc<Server>>>,
 }
 
 /// A place among the fixed set of connections.
 enum Slot {
-    Open(UnixStream),
+    Open(Connection),
     /// Broke; the next request that draws it opens it anew.
     Broken,
+}
+
+struct Connection {
+    stream: UnixStream,
+    /// Keeps the server's workers, also when new connections go to another one: nobody else
+    /// would answer here.
+    _server: Arc<Server>,
 }
 
 impl Lane {
@@ -76,7 +83,7 @@ impl Lane {
         }
         let (give_back, idle) = channel::bounded(workers);
         let folder = Arc::new(Folder::new()?);
-        let server = Server::start(name, &folder, &service, workers)?;
+        let server = Arc::new(Server::start(name, &folder, &service, workers)?);
         let lane = Self {
             name,
             service,
@@ -91,9 +98,10 @@ impl Lane {
             server: Mutex::new(Some(server)),
         };
         for _ in 0..workers {
-            let stream = lane.open().map_err(|error| Error::io("cannot open a lane", &error))?;
+            let connection =
+                lane.open().map_err(|error| Error::io("cannot open a lane", &error))?;
             // The channel holds as many as there are workers, so there is room.
-            let _ = lane.give_back.send(Slot::Open(stream));
+            let _ = lane.give_back.send(Slot::Open(connection));
         }
         Ok(lane)
     }
@@ -138,23 +146,21 @@ impl Lane {
 
     /// Opens a connection, and knows that a thread of the server has taken it when a ping over
     /// it is answered. A server that takes none has died and is built anew.
-    fn open(&self) -> io::Result<UnixStream> {
+    fn open(&self) -> io::Result<Connection> {
         let mut server = self.server.lock();
         let Some(running) = &*server else {
             return Err(io::Error::other("the lane is shut down"));
         };
-        if let Ok(stream) = UnixStream::connect(&running.path).and_then(ping) {
-            return Ok(stream);
+        if let Ok(connection) = Connection::open(running) {
+            return Ok(connection);
         }
         self.meters.lane_rebuilds.add_one();
         let fresh = Server::start(self.name, &self.folder, &self.service, self.workers);
-        let fresh = fresh.map_err(|error| io::Error::other(error.to_string()))?;
-        let stream = UnixStream::connect(&fresh.path).and_then(ping)?;
-        // The old one's busy workers end by themselves once their requests are done.
-        if let Some(old) = server.replace(fresh) {
-            old.stop();
-        }
-        Ok(stream)
+        let fresh = Arc::new(fresh.map_err(|error| io::Error::other(error.to_string()))?);
+        let connection = Connection::open(&fresh)?;
+        // The old one's workers end with the last connection to it.
+        *server = Some(fresh);
+        Ok(connection)
     }
 
     /// Ends the workers: each when the request it has is done. The idle ones, all of them when
@@ -172,6 +178,14 @@ impl Lane {
                 let _ = worker.join();
             }
         }
+    }
+}
+
+impl Connection {
+    /// Connects to `server`, and knows by a ping that it answers.
+    fn open(server: &Arc<Server>) -> io::Result<Self> {
+        let stream = ping(UnixStream::connect(&server.path)?)?;
+        Ok(Self { stream, _server: Arc::clone(server) })
     }
 }
 
@@ -193,7 +207,7 @@ impl Lease<'_> {
             self.slot = Slot::Open(lane.open()?);
         }
         match &mut self.slot {
-            Slot::Open(stream) => Ok(stream),
+            Slot::Open(connection) => Ok(&mut connection.stream),
             Slot::Broken => Err(io::Error::other("no connection")),
         }
     }
@@ -206,12 +220,14 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// A tiny_http server with its workers.
+/// A tiny_http server with its workers, which end when it is dropped.
 struct Server {
     path: PathBuf,
     http: Arc<tiny_http::Server>,
     stopping: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    /// There until `http` has gone, which connects to its own socket to end.
+    _folder: Arc<Folder>,
 }
 
 impl Server {
@@ -227,7 +243,8 @@ impl Server {
             message: error.to_string(),
         })?;
         let (http, stopping) = (Arc::new(http), Arc::new(AtomicBool::new(false)));
-        let mut server = Self { path, http, stopping, workers: Vec::with_capacity(workers) };
+        let _folder = Arc::clone(folder);
+        let server = Self { path, http, stopping, workers: Mutex::default(), _folder };
         for _ in 0..workers {
             let (http, stopping) = (Arc::clone(&server.http), Arc::clone(&server.stopping));
             let (service, folder) = (Arc::clone(service), Arc::clone(folder));
@@ -237,24 +254,27 @@ impl Server {
                 drop(http);
                 drop(folder);
             });
-            match worker {
-                Ok(worker) => server.workers.push(worker),
-                Err(error) => {
-                    server.stop();
-                    return Err(Error::io("cannot start a worker thread", &error));
-                }
-            }
+            let worker =
+                worker.map_err(|error| Error::io("cannot start a worker thread", &error))?;
+            server.workers.lock().push(worker);
         }
         Ok(server)
     }
 
     /// Tells the workers to end after the requests that they have.
-    fn stop(self) -> Vec<JoinHandle<()>> {
+    fn stop(&self) -> Vec<JoinHandle<()>> {
         self.stopping.store(true, Ordering::SeqCst);
-        for _ in 0..self.workers.len() {
+        let workers = std::mem::take(&mut *self.workers.lock());
+        for _ in 0..workers.len() {
             self.http.unblock();
         }
-        self.workers
+        workers
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -424,3 +444,6 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;
