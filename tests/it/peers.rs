@@ -269,7 +269,7 @@ fn a_peer_that_is_still_loading_is_asked_again_and_never_counted_as_failed() {
     assert!(matches!(late, Err(Error::DeadlineExceeded { .. })), "{late:?}");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| node.group.get(&key));
-        let asks = || node.group.stats().loads_deduped;
+        let asks = || node.group.stats().gets;
         wait_until("it is asked for again", || asks() == 2);
         peer.origin.release();
         assert_eq!(asked.join().unwrap().unwrap(), TestOrigin::value(&key).as_str());
