@@ -19,6 +19,9 @@ use crate::sync;
 /// One in so many values from peers is kept in the hot cache, as in groupcache.
 const HOT_ONE_IN: u32 = 10;
 
+/// Less time than this is not worth another call to a peer.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// How a flight to a peer ended.
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
@@ -98,6 +101,9 @@ impl Group {
             return Some(Ok(hit));
         }
         let started = Instant::now();
+        // What comes this close to the deadline comes too late: a call so short tells nothing
+        // of the peer, and a load begun here could only be a second one.
+        let late = deadline - MOMENT.min(deadline.saturating_duration_since(started) / 8);
         // Half of the time is for the peer: should it be dead, the other half is for loading
         // here. Once it has said that it is loading it is not dead, and gets what is left.
         let mut until = started + deadline.saturating_duration_since(started) / 2;
@@ -110,9 +116,7 @@ impl Group {
                     return Some(Err(error));
                 }
                 // Only this caller's time is over: losing the flight lets a waiter lead.
-                Err(PeerError::StillLoading | PeerError::Failed(_))
-                    if Instant::now() >= deadline =>
-                {
+                Err(PeerError::StillLoading | PeerError::Failed(_)) if Instant::now() >= late => {
                     self.inner.counters.loads_deduped.add_one();
                     return Some(Err(self.too_late(key, started)));
                 }

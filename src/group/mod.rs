@@ -146,8 +146,11 @@ impl Group {
     ///
     /// As [`get`](Self::get). A load that others wait for, or that has begun, goes on.
     pub fn get_within(&self, key: &str, timeout: Duration) -> Result<ByteView> {
-        let deadline = deadline_after(timeout);
-        self.fetch(key, deadline, Asker::Here).map(|fetched| fetched.value)
+        // A hit needs no deadline: reading the clock would be a good part of its cost.
+        if let Some(hit) = self.hit(key, Asker::Here) {
+            return Ok(hit.value);
+        }
+        self.fetch_missing(key, deadline_after(timeout), Asker::Here).map(|fetched| fetched.value)
     }
 
     /// The value of `key` when this node's cache holds it; nothing is loaded.
@@ -186,10 +189,15 @@ impl Group {
 
     /// One get, whole: cache, then flight, then peer or getter.
     pub(crate) fn fetch(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
-        self.check_key(key)?;
-        if let Some(hit) = self.hit(key, asker) {
-            return Ok(hit);
+        match self.hit(key, asker) {
+            Some(hit) => Ok(hit),
+            None => self.fetch_missing(key, deadline, asker),
         }
+    }
+
+    /// The rest of a get whose first look into the cache found nothing.
+    fn fetch_missing(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
+        self.check_key(key)?;
         self.count_miss(asker);
         let result = self.load(key, deadline, asker);
         self.count_end(&result);

@@ -6,15 +6,12 @@
 //! meets only requests that the gate has read and written anew, from this process, over
 //! connections that are opened one at a time: a burst of connects makes it lose some.
 
-use std::fs::DirBuilder;
+mod server;
+
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
@@ -23,9 +20,10 @@ use super::limits::Limits;
 use super::meters::Meters;
 use super::request::{Request, Service};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Mutex, start};
 use crate::wire::{ERROR_CODE, WITHIN_MS, code};
+use server::Server;
 
 /// The private header that ties an answer to its request.
 const ID: &str = "larder-lane-id";
@@ -50,7 +48,6 @@ pub(crate) struct Lane {
     /// has a worker too.
     idle: Receiver<Slot>,
     give_back: Sender<Slot>,
-    folder: Arc<Folder>,
     /// What new connections go to. Held while one is opened: one at a time.
     server: Mutex<Option<Arc<Server>>>,
 }
@@ -82,8 +79,7 @@ impl Lane {
             return Err(Error::bad_setting("lane_workers", reason));
         }
         let (give_back, idle) = channel::bounded(workers);
-        let folder = Arc::new(Folder::new()?);
-        let server = Arc::new(Server::start(name, &folder, &service, workers)?);
+        let server = Arc::new(Server::start(name, &service, workers)?);
         let lane = Self {
             name,
             service,
@@ -94,7 +90,6 @@ impl Lane {
             next_id: AtomicU64::new(1),
             idle,
             give_back,
-            folder,
             server: Mutex::new(Some(server)),
         };
         for _ in 0..workers {
@@ -155,7 +150,7 @@ impl Lane {
             return Ok(connection);
         }
         self.meters.lane_rebuilds.add_one();
-        let fresh = Server::start(self.name, &self.folder, &self.service, self.workers);
+        let fresh = Server::start(self.name, &self.service, self.workers);
         let fresh = Arc::new(fresh.map_err(|error| io::Error::other(error.to_string()))?);
         let connection = Connection::open(&fresh)?;
         // The old one's workers end with the last connection to it.
@@ -184,7 +179,7 @@ impl Lane {
 impl Connection {
     /// Connects to `server`, and knows by a ping that it answers.
     fn open(server: &Arc<Server>) -> io::Result<Self> {
-        let stream = ping(UnixStream::connect(&server.path)?)?;
+        let stream = ping(UnixStream::connect(server.path())?)?;
         Ok(Self { stream, _server: Arc::clone(server) })
     }
 }
@@ -218,120 +213,6 @@ impl Drop for Lease<'_> {
         let slot = std::mem::replace(&mut self.slot, Slot::Broken);
         let _ = self.give_back.send(slot);
     }
-}
-
-/// A tiny_http server with its workers, which end when it is dropped.
-struct Server {
-    path: PathBuf,
-    http: Arc<tiny_http::Server>,
-    stopping: Arc<AtomicBool>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
-    /// There until `http` has gone, which connects to its own socket to end.
-    _folder: Arc<Folder>,
-}
-
-impl Server {
-    fn start(
-        name: &str,
-        folder: &Arc<Folder>,
-        service: &Arc<dyn Service>,
-        workers: usize,
-    ) -> Result<Self> {
-        let path = folder.0.join(format!("{:x}", fastrand::u32(..)));
-        let http = tiny_http::Server::http_unix(&path).map_err(|error| Error::Io {
-            what: format!("cannot listen on {}", path.display()),
-            message: error.to_string(),
-        })?;
-        let (http, stopping) = (Arc::new(http), Arc::new(AtomicBool::new(false)));
-        let _folder = Arc::clone(folder);
-        let server = Self { path, http, stopping, workers: Mutex::default(), _folder };
-        for _ in 0..workers {
-            let (http, stopping) = (Arc::clone(&server.http), Arc::clone(&server.stopping));
-            let (service, folder) = (Arc::clone(service), Arc::clone(folder));
-            let worker = start(format!("larder {name} lane"), move || {
-                run(&http, &stopping, &*service);
-                // The last of them ends the server, which connects to its own socket for it.
-                drop(http);
-                drop(folder);
-            });
-            let worker =
-                worker.map_err(|error| Error::io("cannot start a worker thread", &error))?;
-            server.workers.lock().push(worker);
-        }
-        Ok(server)
-    }
-
-    /// Tells the workers to end after the requests that they have.
-    fn stop(&self) -> Vec<JoinHandle<()>> {
-        self.stopping.store(true, Ordering::SeqCst);
-        let workers = std::mem::take(&mut *self.workers.lock());
-        for _ in 0..workers.len() {
-            self.http.unblock();
-        }
-        workers
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// A worker's life.
-fn run(http: &tiny_http::Server, stopping: &AtomicBool, service: &dyn Service) {
-    loop {
-        match http.recv() {
-            Ok(request) => serve(request, service),
-            Err(_) if stopping.load(Ordering::SeqCst) => return,
-            // The server's accepting has failed: the connections that it has still work, and
-            // the next one that is opened will find out.
-            Err(_) => {}
-        }
-    }
-}
-
-fn serve(mut request: tiny_http::Request, service: &dyn Service) {
-    let id = private_header(&request, ID).unwrap_or_default();
-    let answer = if request.url() == PING {
-        Ok(Answer::text(200, "pong"))
-    } else {
-        let within = private_header(&request, WITHIN_MS).and_then(|ms| ms.parse().ok());
-        read_lane_request(&mut request, within.map(Duration::from_millis)).map(|read| {
-            catch_unwind(AssertUnwindSafe(|| service.work(&read)))
-                .unwrap_or_else(|_| Answer::text(500, "the request's worker panicked"))
-        })
-    };
-    let answer = answer.unwrap_or_else(|error| Answer::text(500, error.to_string()));
-    // The gate reads the answer whole; if it has gone there is nobody to tell.
-    let _ = write_lane_answer(request, &answer, &id);
-}
-
-fn private_header(request: &tiny_http::Request, name: &'static str) -> Option<String> {
-    let header = request.headers().iter().find(|header| header.field.equiv(name))?;
-    Some(header.value.as_str().to_owned())
-}
-
-fn read_lane_request(
-    request: &mut tiny_http::Request,
-    within: Option<Duration>,
-) -> io::Result<Request> {
-    let method = Method::from_name(request.method().as_str());
-    let method = method.ok_or_else(|| io::Error::other("a method that the gate refuses"))?;
-    let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
-    request.as_reader().read_to_end(&mut body)?;
-    Ok(Request { method, target: request.url().to_owned(), within, body })
-}
-
-/// One write: tiny_http's own way of responding makes many of them.
-fn write_lane_answer(request: tiny_http::Request, answer: &Answer, id: &str) -> io::Result<()> {
-    let mut bytes = answer.clone();
-    bytes.headers.push((ID.into(), id.to_owned().into()));
-    let mut bytes = bytes.head(true, true);
-    bytes.extend_from_slice(&answer.body);
-    let mut writer = request.into_writer();
-    writer.write_all(&bytes)?;
-    writer.flush()
 }
 
 fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
@@ -418,31 +299,6 @@ fn parse_answer(bytes: &[u8]) -> io::Result<Option<(Answer, usize, usize)>> {
 fn overloaded(name: &str) -> Answer {
     let line = format!("overloaded: too many requests wait for the {name} lane; try again later");
     Answer::text(503, line).with("Retry-After", "1").with(ERROR_CODE, code::OVERLOADED)
-}
-
-/// A folder that only this user may enter, gone with the lane.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let name = format!("larder-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let path = std::env::temp_dir().join(name);
-        // Fails when it exists: nobody can have put it there for us.
-        Self::create(&path).map_err(|error| {
-            Error::io(format!("cannot make the private folder {}", path.display()), &error)
-        })?;
-        Ok(Self(path))
-    }
-
-    fn create(path: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) idle: Usage,
     pub(crate) peer: SocketAddr,
     pub(crate) api: SocketAddr,
+    /// Its folder for temporary files: killed, it cannot clean up behind itself.
+    _temp: tempfile::TempDir,
 }
 
 /// What a process uses.
@@ -62,7 +64,9 @@ impl Node {
 
     fn start_by(mut command: Command, limits: &[(&str, usize)]) -> Self {
         let limits: Vec<_> = limits.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let temp = tempfile::tempdir().unwrap();
         let mut child = command
+            .env("TMPDIR", temp.path())
             .args(["--exact", "node::process", "--nocapture"])
             .env(LIMITS, limits.join(","))
             .stdin(Stdio::piped())
@@ -73,8 +77,9 @@ impl Node {
         let nowhere = SocketAddr::from(([0; 4], 0));
         let none = Usage { threads: 0, fds: 0, memory_kib: 0 };
         let replies = BufReader::new(replies);
+        let (peer, api) = (nowhere, nowhere);
         let mut node =
-            Self { child, commands, replies, bare: none, idle: none, peer: nowhere, api: nowhere };
+            Self { child, commands, replies, bare: none, idle: none, peer, api, _temp: temp };
         node.tell("hello");
         node.bare = node.usage();
         let addresses = node.tell("start");

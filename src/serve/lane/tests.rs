@@ -72,7 +72,7 @@ impl Lane {
     /// From now on nobody can connect to the server, as when its accepting has ended.
     fn kill_server(&self) {
         let server = self.server.lock();
-        std::fs::remove_file(&server.as_ref().unwrap().path).unwrap();
+        std::fs::remove_file(server.as_ref().unwrap().path()).unwrap();
     }
 }
 
