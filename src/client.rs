@@ -17,7 +17,7 @@ use crate::getter::Loaded;
 use crate::peer::{Peer, PeerError};
 use crate::serve::Limits;
 use crate::sync::Mutex;
-use crate::wire::{self, Dialect, ERROR_CODE, WITHIN_MS};
+use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec, WITHIN_MS};
 
 /// Bytes of a peer's answer beyond the value itself, at most.
 const FRAME_BYTES: usize = 1 << 10;
@@ -35,6 +35,7 @@ const SHORT: Duration = Duration::from_millis(20);
 pub(crate) struct HttpPeer {
     url: String,
     base: String,
+    spec: &'static Spec,
     agent: Agent,
     call: Duration,
     max_body: usize,
@@ -72,6 +73,7 @@ impl HttpPeer {
         Ok(Self {
             url: url.to_owned(),
             base: format!("{url}{}", dialect.spec().base),
+            spec: dialect.spec(),
             agent: Agent::with_parts(config, DefaultConnector::new(), addresses),
             call: limits.peer_call,
             max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
@@ -106,11 +108,12 @@ impl HttpPeer {
         let (head, body) = response.into_parts();
         let body = self.read(&head, body).map_err(|error| self.failed(error))?;
         if head.status == 200 {
-            return wire::decode(group, key, body).map_err(|error| self.failed(error));
+            return wire::decode(self.spec, group, key, body).map_err(|error| self.failed(error));
         }
         let code = head.headers.get(ERROR_CODE).and_then(|value| value.to_str().ok());
-        let text = String::from_utf8_lossy(&body);
-        let error = wire::error_from_wire(&self.url, group, key, head.status.as_u16(), code, &text);
+        let refused =
+            Refused { status: head.status.as_u16(), code, text: &String::from_utf8_lossy(&body) };
+        let error = wire::error_from_wire(self.spec, &self.url, group, key, refused);
         if error == PeerError::StillLoading && within > SHORT && started.elapsed() < within / 2 {
             return Err(self.failed("says that it is still loading, without having waited"));
         }
@@ -132,22 +135,28 @@ impl HttpPeer {
             .call()
     }
 
-    /// The body, whole: a length is required, so that a cut is noticed.
+    /// The body, whole: with a length, or chunked from a Go node, a cut is noticed.
     fn read(&self, head: &http::response::Parts, mut body: Body) -> Result<Vec<u8>, String> {
-        let length = head.headers.get(http::header::CONTENT_LENGTH);
-        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        let length: usize = length.ok_or("the answer has no Content-Length")?;
-        if length > self.max_body {
-            let limit = self.max_body;
+        let length = length(head)?;
+        if length.is_none() && self.spec.answers == Answers::Sealed {
+            return Err("the answer has no Content-Length".to_owned());
+        }
+        let limit = self.max_body;
+        if let Some(length) = length.filter(|&length| length > limit) {
             return Err(format!("the answer of {length} bytes is over the limit of {limit}"));
         }
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = Vec::with_capacity(length.unwrap_or_default());
         // Up to the end, which gives the connection back to the pool.
-        let mut reader = body.as_reader().take(self.max_body as u64 + 1);
+        let mut reader = body.as_reader().take(limit as u64 + 1);
         reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() != length {
+        if bytes.len() > limit {
+            return Err(format!("the answer is over the limit of {limit} bytes"));
+        }
+        if let Some(length) = length.filter(|&length| length != bytes.len()) {
             return Err(format!("the answer was cut after {} of {length} bytes", bytes.len()));
         }
+        // The value is cached as a part of these bytes: none to spare, which no budget counts.
+        bytes.shrink_to_fit();
         Ok(bytes)
     }
 
@@ -171,6 +180,21 @@ impl Peer for HttpPeer {
         self.health.store(health as u8, Ordering::Relaxed);
         answer
     }
+}
+
+/// The length of an answer's body; none when it is chunked, an error when its end would be the
+/// connection's, as a cut is.
+fn length(head: &http::response::Parts) -> Result<Option<usize>, String> {
+    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(coding) = field(http::header::TRANSFER_ENCODING) {
+        return if coding.eq_ignore_ascii_case("chunked") && head.version == http::Version::HTTP_11 {
+            Ok(None)
+        } else {
+            Err(format!("the answer comes in an unknown coding: {coding:?}"))
+        };
+    }
+    let length = field(http::header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    length.map(Some).ok_or_else(|| "the answer has no Content-Length".to_owned())
 }
 
 /// Whether the connection ended before anything was answered.

@@ -10,6 +10,7 @@
 //!
 //! Whatever becomes of the leader, the key is free afterwards. A flight that is overdue is
 //! superseded by the next one: its outcome still reaches those who wait for it, but is not kept.
+//! The same becomes of a flight that is doomed, because its key was removed or set meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,13 +88,7 @@ impl<V: Clone> Flights<V> {
             drop(table);
             table = self.table.lock();
         }
-        let flight = Arc::new(Flight {
-            started: Instant::now(),
-            state: Mutex::new(State { phase: Phase::Flying, waiters: 0, superseded: false }),
-            landed: Condvar::new(),
-        });
-        table.insert(key.into(), Arc::clone(&flight));
-        Role::Leader(Leader { flights: Arc::clone(self), key: key.into(), flight, ended: false })
+        Role::Leader(self.start(&mut table, key))
     }
 
     /// Joins the flight of `key` when there is one.
@@ -101,6 +96,47 @@ impl<V: Clone> Flights<V> {
         let table = self.table.lock();
         let flight = table.get(key)?;
         (flight.started.elapsed() < self.max_age).then(|| Waiter::new(self, flight))
+    }
+
+    /// Dooms the flight of `key`: it is out of the table, so that later callers start afresh,
+    /// and its outcome reaches those who wait for it but is not kept.
+    ///
+    /// When this returns the outcome has been kept or will never be. Both under the table's lock:
+    ///
+    /// ```text
+    ///   one dooms                another dooms
+    ///   out of the table
+    ///                            finds no flight, removes the key, is done
+    ///                            (the flight lands and is kept: the other's key is back)
+    ///   tells the flight
+    /// ```
+    pub(crate) fn doom(&self, key: &[u8]) {
+        let mut table = self.table.lock();
+        let Some(flight) = table.remove(key) else { return };
+        if mutant::active(Mutant::DoomInTwoSteps) {
+            drop(table);
+        }
+        flight.state.lock().superseded = !mutant::active(Mutant::DoomIsForgotten);
+    }
+
+    /// Dooms the flight of `key` and starts one in its place, with no moment in between in which
+    /// another could be started.
+    pub(crate) fn take_over(self: &Arc<Self>, key: &[u8]) -> Leader<V> {
+        let mut table = self.table.lock();
+        if let Some(flight) = table.get(key) {
+            flight.state.lock().superseded = true;
+        }
+        self.start(&mut table, key)
+    }
+
+    fn start(self: &Arc<Self>, table: &mut Table<V>, key: &[u8]) -> Leader<V> {
+        let flight = Arc::new(Flight {
+            started: Instant::now(),
+            state: Mutex::new(State { phase: Phase::Flying, waiters: 0, superseded: false }),
+            landed: Condvar::new(),
+        });
+        table.insert(key.into(), Arc::clone(&flight));
+        Leader { flights: Arc::clone(self), key: key.into(), flight, ended: false }
     }
 
     /// How many keys are in flight.
@@ -333,6 +369,33 @@ mod tests {
         assert_eq!(waiter.wait(soon()), Landing::Landed("old"), "but reaches who waits for it");
         assert_eq!(flights.len(), 1, "the fresh flight is still there");
         assert_eq!(fresh.land("new", |_| ()), Some(()));
+    }
+
+    #[test]
+    fn a_doomed_flight_reaches_its_callers_and_is_not_kept() {
+        let flights = Flights::new(LONG);
+        let leader = lead(&flights, b"k");
+        let waiter = leader.waiter();
+        flights.doom(b"k");
+        assert!(flights.join_existing(b"k").is_none());
+        let fresh = lead(&flights, b"k");
+        assert_eq!(leader.land("old", |_| ()), None);
+        assert_eq!(waiter.wait(soon()), Landing::Landed("old"));
+        assert_eq!(flights.len(), 1, "the fresh flight is still there");
+        assert_eq!(fresh.land("new", |_| ()), Some(()));
+        flights.doom(b"k");
+    }
+
+    #[test]
+    fn a_flight_that_is_taken_over_is_doomed_and_its_successor_takes_callers() {
+        let flights = Flights::new(LONG);
+        let old = lead(&flights, b"k");
+        let new = flights.take_over(b"k");
+        let waiter = follow(&flights, b"k");
+        assert_eq!(old.land("old", |_| ()), None);
+        assert_eq!(new.land("new", |_| ()), Some(()));
+        assert_eq!(waiter.wait(soon()), Landing::Landed("new"));
+        assert_eq!(flights.len(), 0);
     }
 
     #[test]

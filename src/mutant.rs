@@ -45,6 +45,14 @@ mutants! {
     KeepInTwoSteps,
     /// `flight`: a leader that was superseded takes its successor's flight out of the table.
     LeaveAnyFlight,
+    /// `flight`: a doomed flight leaves the table and does not learn of it.
+    DoomIsForgotten,
+    /// `flight`: the table is unlocked before a doomed flight learns of it.
+    DoomInTwoSteps,
+    /// `Group`: a removed key leaves the cache before its flights are doomed.
+    RemoveBeforeDoom,
+    /// `Group`: a value is set beside the key's flights, not as one.
+    SetBesideFlights,
     /// `store`: the budget is read and then added to, not in one step.
     ReserveInTwoSteps,
     /// `store`: an entry that was replaced keeps its bytes reserved.

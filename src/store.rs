@@ -38,6 +38,8 @@ pub enum Eviction {
     Expired,
     /// A newer value of the same key took its place.
     Replaced,
+    /// It was removed.
+    Removed,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,15 @@ impl Store {
             // A copy from the time when a peer owned the key would only take place.
             let copy = self.hot.shards[shard_of(hash)].lock().lru.remove(hash, key);
             self.release(Which::Hot, copy, Eviction::Replaced, left);
+        }
+    }
+
+    /// Takes a key out of both caches.
+    pub(crate) fn remove(&self, key: &[u8], why: Eviction, left: &mut Left) {
+        let hash = self.hasher.hash_one(key);
+        for which in [Which::Main, Which::Hot] {
+            let entry = self.cache(which).shards[shard_of(hash)].lock().lru.remove(hash, key);
+            self.release(which, entry, why, left);
         }
     }
 
@@ -300,6 +311,19 @@ mod tests {
         assert!(put(&store, Which::Main, "huge", 1_000).is_empty());
         assert!(get(&store, "huge").is_none() && get(&store, "small").is_some());
         assert_eq!(store.stats(Which::Main).refused, 1);
+    }
+
+    #[test]
+    fn a_removed_key_is_gone_from_both_caches_with_its_bytes() {
+        let store = store(1 << 20);
+        for which in [Which::Main, Which::Hot] {
+            put(&store, which, "k", 1);
+            let mut left = Left::new();
+            store.remove(b"k", Eviction::Removed, &mut left);
+            assert_eq!((left.len(), left[0].1), (1, Eviction::Removed), "{which:?}");
+            assert!(get(&store, "k").is_none());
+        }
+        assert_eq!((store.reserved(), store.stats(Which::Main).evictions), (0, 0));
     }
 
     #[test]

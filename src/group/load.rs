@@ -245,14 +245,14 @@ impl Group {
         Some(hit)
     }
 
-    fn keep(&self, which: Which, key: &str, fetched: &Fetched) -> Left {
+    pub(super) fn keep(&self, which: Which, key: &str, fetched: &Fetched) -> Left {
         let mut left = Left::new();
         let value = fetched.value.clone();
         self.inner.store.insert(which, key.as_bytes(), value, fetched.expires, &mut left);
         left
     }
 
-    fn fetched(&self, loaded: Loaded, source: Source) -> Fetched {
+    pub(super) fn fetched(&self, loaded: Loaded, source: Source) -> Fetched {
         let expires = loaded.ttl.map(|ttl| self.inner.store.clock().after(ttl));
         Fetched { value: loaded.value, source, expires }
     }

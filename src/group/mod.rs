@@ -2,6 +2,7 @@
 
 mod load;
 mod options;
+mod writes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
 use crate::store::{Eviction, Left, Store, Which};
 use crate::sync::OnceCell;
+use crate::sync::atomic::AtomicU64;
 use load::Asked;
 
 /// A cache with a name and a way to load what is missing.
@@ -54,6 +56,8 @@ struct Inner {
     loading: Arc<Flights<Result<Fetched>>>,
     loaders: Loaders,
     counters: Counters,
+    /// How often a key of this group was removed or set from outside.
+    writes: AtomicU64,
 }
 
 /// Who wants a key.
@@ -117,6 +121,7 @@ impl Group {
             loading: Flights::new(options.load_timeout),
             loaders,
             counters: Counters::default(),
+            writes: AtomicU64::new(0),
             options,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -7,7 +7,7 @@ use super::{Shared, report};
 use crate::error::{Error, Result};
 use crate::group::{Asker, Fetched, Group};
 use crate::serve::{Answer, AtOnce, Method, Request, Service};
-use crate::wire::{self, ERROR_CODE, code};
+use crate::wire::{self, ERROR_CODE, Plus, code};
 
 /// The path below which groups and keys are named.
 const BASE: &str = "/api/";
@@ -126,7 +126,7 @@ impl Service for Api {
 }
 
 fn named_in_path(path: &str) -> Result<(String, String), Answer> {
-    wire::split(BASE, path).map_err(|bad| match bad {
+    wire::split(BASE, Plus::Plus, path).map_err(|bad| match bad {
         wire::BadPath::NoKey => Answer::text(400, "no key: ask for /api/GROUP/KEY"),
         bad => bad.answer(),
     })

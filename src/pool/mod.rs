@@ -2,6 +2,7 @@
 
 mod builder;
 mod peers;
+mod writes;
 mod api;
 mod report;
 
@@ -151,7 +152,8 @@ impl HttpPool {
 
     /// Answers a peer's request that a tiny_http server of the program's own has received.
     ///
-    /// For a program that has such a server already; peers ask for paths below `/_larder/`.
+    /// For a program that has such a server already; peers ask for paths below `/_larder/`, or
+    /// below `/_groupcache/` or `/_geecache/` in the dialects that have it from there.
     /// The value is loaded while the calling thread waits, so it is to be one of several. A
     /// tiny_http server has none of the limits of a pool's own listeners: keep it off the open
     /// network.

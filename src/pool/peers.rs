@@ -1,13 +1,14 @@
 //! The peers' side of a pool: the ring with a client to each node on it, and what peers are
 //! served.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::Shared;
+use super::{Shared, writes};
 use crate::client::{Health, HttpPeer, host_and_port};
 use crate::clock::deadline_after;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::group::{Asker, Fetched, Group};
 use crate::peer::{Peer, PeerPicker};
 use crate::ring::Ring;
 use crate::serve::{Answer, AtOnce, Limits, Method, Request, Service};
-use crate::wire::{self, BadPath, Dialect, ERROR_CODE, PROTOBUF};
+use crate::wire::{self, BadPath, Dialect, ERROR_CODE, code};
 
 /// The ring of a pool, and a client to each node on it.
 pub(super) struct Peers {
@@ -29,7 +30,9 @@ pub(super) struct Peers {
 /// One list of peers: built once, swapped whole.
 struct View {
     ring: Ring,
-    /// In the order of the ring's peers; none for this node itself.
+    /// The ring's peers in its order; there they may have another name.
+    urls: Vec<String>,
+    /// In the same order; none for this node itself.
     clients: Vec<Option<Arc<HttpPeer>>>,
 }
 
@@ -58,20 +61,20 @@ impl Peers {
     }
 
     pub(super) fn urls(&self) -> Vec<String> {
-        self.view.load().ring.peers().to_vec()
+        self.view.load().urls.clone()
     }
 
     pub(super) fn owners(&self, key: &str, n: usize) -> Vec<String> {
         let view = self.view.load();
         let owners = view.ring.owners(key.as_bytes(), n);
-        owners.into_iter().map(|index| view.ring.peers()[index].clone()).collect()
+        owners.into_iter().map(|index| view.urls[index].clone()).collect()
     }
 
     /// Each node of the ring with what is known of it; nothing of this node itself.
     pub(super) fn health(&self) -> Vec<(String, Option<Health>)> {
         let view = self.view.load();
         let health = view.clients.iter().map(|client| client.as_ref().map(|peer| peer.health()));
-        view.ring.peers().iter().cloned().zip(health).collect()
+        view.urls.iter().cloned().zip(health).collect()
     }
 }
 
@@ -83,7 +86,13 @@ impl View {
         limits: &Limits,
         old: Option<&Self>,
     ) -> Result<Self> {
-        let ring = Ring::new(dialect.spec().ring, urls);
+        let spec = dialect.spec();
+        let names = urls.iter().map(|url| spec.ring_name.of(url).to_owned());
+        let ring = Ring::new(spec.ring, names);
+        let by_name: HashMap<&str, &String> =
+            urls.iter().map(|url| (spec.ring_name.of(url), url)).collect();
+        let urls: Vec<String> =
+            ring.peers().iter().map(|name| by_name[name.as_str()].clone()).collect();
         let client = |url: &String| {
             if url == own_url {
                 return Ok(None);
@@ -94,12 +103,12 @@ impl View {
                 None => HttpPeer::new(url, dialect, limits).map(|peer| Some(Arc::new(peer))),
             }
         };
-        let clients = ring.peers().iter().map(client).collect::<Result<_>>()?;
-        Ok(Self { ring, clients })
+        let clients = urls.iter().map(client).collect::<Result<_>>()?;
+        Ok(Self { ring, urls, clients })
     }
 
     fn client(&self, url: &str) -> Option<Arc<HttpPeer>> {
-        let index = self.ring.peers().iter().position(|peer| peer == url)?;
+        let index = self.urls.iter().position(|known| known == url)?;
         self.clients[index].clone()
     }
 }
@@ -128,16 +137,20 @@ impl Service for PeerService {
         if request.target == "/healthz" {
             return AtOnce::Answer(Answer::text(200, "ok"));
         }
-        let (group, key) = match find(&self.shared, request) {
+        let shared = &self.shared;
+        let (group, key) = match find(shared, request) {
             Ok(found) => found,
             Err(answer) => return AtOnce::Answer(answer),
         };
+        if !is_get(request.method) {
+            return AtOnce::Answer(writes::answer(shared, request, &group, &key));
+        }
         if let Some(hit) = group.hit(&key, Asker::Peer) {
-            return AtOnce::Answer(value(&group, &key, &hit));
+            return AtOnce::Answer(value(shared, &group, &key, &hit));
         }
         let deadline = deadline(request, &group);
         match group.park(&key, deadline, Asker::Peer) {
-            Some(result) => AtOnce::Answer(outcome(&group, &key, result)),
+            Some(result) => AtOnce::Answer(outcome(shared, &group, &key, result)),
             None => AtOnce::Work { flight: flight(&group, &key), deadline },
         }
     }
@@ -169,42 +182,56 @@ pub(super) fn handle(shared: &Shared, mut request: tiny_http::Request) {
     let _ = writer.write_all(&bytes).and_then(|()| writer.flush());
 }
 
-/// What peers ask has no body; one that comes all the same is read away, within the limit.
+/// The request, with its body within the limit.
 fn read(shared: &Shared, request: &mut tiny_http::Request) -> Result<Request, Answer> {
-    let limit = shared.peers.limits.body_bytes as u64;
-    let _ = std::io::copy(&mut request.as_reader().take(limit), &mut std::io::sink());
     let method = Method::from_name(request.method().as_str())
         .ok_or_else(|| Answer::text(501, "this method is not implemented"))?;
+    let limit = shared.peers.limits.body_bytes;
+    let mut body = Vec::new();
+    let read = request.as_reader().take(limit as u64 + 1).read_to_end(&mut body);
+    read.map_err(|_| Answer::text(400, "the body was cut"))?;
+    if body.len() > limit {
+        return Err(Answer::text(413, "the body is over the limit"));
+    }
     let within = request.headers().iter().find(|header| header.field.equiv(wire::WITHIN_MS));
     let within = within.and_then(|header| header.value.as_str().parse().ok());
     let target = request.url().to_owned();
-    Ok(Request { method, target, within: within.map(Duration::from_millis), body: Vec::new() })
+    Ok(Request { method, target, within: within.map(Duration::from_millis), body })
 }
 
 fn serve(shared: &Shared, request: &Request) -> Answer {
     match find(shared, request) {
-        Ok((group, key)) => {
+        Ok((group, key)) if is_get(request.method) => {
             let result = group.fetch(&key, deadline(request, &group), Asker::Peer);
-            outcome(&group, &key, result)
+            outcome(shared, &group, &key, result)
         }
+        Ok((group, key)) => writes::answer(shared, request, &group, &key),
         Err(answer) => answer,
     }
 }
 
+/// A HEAD is a GET whose body is not sent.
+fn is_get(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
+}
+
 /// The group and the key that a request names, or the answer to a request that names none.
 fn find(shared: &Shared, request: &Request) -> Result<(Group, String), Answer> {
-    if !matches!(request.method, Method::Get | Method::Head) {
-        let line = "peers only GET keys here";
-        return Err(Answer::text(405, line).with("Allow", "GET, HEAD"));
+    let spec = shared.dialect.spec();
+    if !is_get(request.method) {
+        writes::check_method(spec, request.method)?;
     }
-    let base = shared.dialect.spec().base;
-    let (group, key) = wire::split(base, &request.target).map_err(|bad| match bad {
-        BadPath::OutsideBase => Answer::text(404, format!("peers are served below {base}")),
-        BadPath::NoKey => Answer::text(400, format!("write the path as {base}GROUP/KEY")),
-        BadPath::NotUtf8 | BadPath::BadEscape => bad.answer(),
-    })?;
-    let group = shared.find_group(&group).map_err(|error| failure(&error))?;
-    group.check_key(&key).map_err(|error| failure(&error))?;
+    let base = spec.base;
+    // Never a 404: in some dialects that is "no such key", and final.
+    let bad = |line: String| Answer::text(400, line).with(ERROR_CODE, code::BAD_REQUEST);
+    let (group, key) =
+        wire::split(base, spec.plus, &request.target).map_err(|reason| match reason {
+            BadPath::OutsideBase => bad(format!("peers are served below {base}")),
+            BadPath::NoKey => bad(format!("write the path as {base}GROUP/KEY")),
+            BadPath::NotUtf8 | BadPath::BadEscape => reason.answer(),
+        })?;
+    let group = shared.find_group(&group).map_err(|error| failure(shared, &error))?;
+    group.check_key(&key).map_err(|error| failure(shared, &error))?;
     Ok((group, key))
 }
 
@@ -228,27 +255,29 @@ pub(super) fn deadline(request: &Request, group: &Group) -> Instant {
     deadline_after(request.within.map_or(timeout, |within| within.min(timeout)))
 }
 
-/// What tells the flights of a listener apart.
+/// What tells the flights of a listener apart. A request that comes after a key was removed or
+/// set does not join one from before.
 pub(super) fn flight(group: &Group, key: &str) -> Vec<u8> {
     // A group's name holds no slash.
-    format!("{}/{key}", group.name()).into_bytes()
+    format!("{}/{}/{key}", group.writes(), group.name()).into_bytes()
 }
 
-fn outcome(group: &Group, key: &str, result: Result<Fetched>) -> Answer {
+fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -> Answer {
     match result {
-        Ok(fetched) => value(group, key, &fetched),
-        Err(error) => failure(&error),
+        Ok(fetched) => value(shared, group, key, &fetched),
+        Err(error) => failure(shared, &error),
     }
 }
 
-fn value(group: &Group, key: &str, fetched: &Fetched) -> Answer {
+fn value(shared: &Shared, group: &Group, key: &str, fetched: &Fetched) -> Answer {
+    let spec = shared.dialect.spec();
     let loaded = Loaded { value: fetched.value.clone(), ttl: group.ttl(fetched) };
-    let mut answer = Answer::new(200, PROTOBUF, loaded.value.clone());
-    answer.prefix = wire::encode_before_value(group.name(), key, &loaded);
+    let mut answer = Answer::new(200, spec.content_type, loaded.value.clone());
+    answer.prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
     answer
 }
 
-fn failure(error: &Error) -> Answer {
-    let (status, code, text) = wire::error_to_wire(error);
+pub(super) fn failure(shared: &Shared, error: &Error) -> Answer {
+    let (status, code, text) = wire::error_to_wire(shared.dialect.spec(), error);
     Answer::text(status, text).with(ERROR_CODE, code)
 }

@@ -167,7 +167,8 @@ impl Shared {
     fn turn_away(&self, mut stream: &TcpStream) {
         self.meters.connections_refused.add_one();
         let line = "overloaded: too many connections; try again later";
-        let answer = Answer::text(503, line).with("Retry-After", "1");
+        let answer =
+            Answer::text(503, line).with("Retry-After", "1").with(ERROR_CODE, code::TURNED_AWAY);
         let mut bytes = answer.head(false, true);
         bytes.extend_from_slice(&answer.body);
         let _ = stream.set_nonblocking(true);

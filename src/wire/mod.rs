@@ -3,14 +3,17 @@
 mod dialect;
 mod path;
 mod message;
+mod failure;
+mod writes;
 #[expect(unreachable_pub, reason = "prost writes `pub`; this module keeps it in the crate")]
 mod pb;
 
 pub use dialect::Dialect;
-pub(crate) use message::{
-    ERROR_CODE, PROTOBUF, code, decode, encode_before_value, error_from_wire, error_to_wire,
-};
+pub(crate) use dialect::{Answers, Plus, Spec, Write};
+pub(crate) use failure::{ERROR_CODE, Refused, code, error_from_wire, error_to_wire};
+pub(crate) use message::{PROTOBUF, decode, encode_before_value};
 pub(crate) use path::{BadPath, escape, split};
+pub(crate) use writes::{read_remove_keys, read_set};
 
 /// The header in which a caller says how many milliseconds it waits for an answer.
 pub(crate) const WITHIN_MS: &str = "Larder-Within-Ms";
@@ -24,6 +27,12 @@ mod tests {
     use serde_json::Value;
 
     use super::pb::GetResponse;
+    use super::{BadPath, Dialect, escape, split};
+
+    /// What was recorded from the Go libraries.
+    pub(super) fn recorded() -> Value {
+        serde_json::from_str(include_str!("../../tests/data/wire.json")).unwrap()
+    }
 
     /// What the Go libraries were given when the bytes were recorded, by the record's label.
     fn recorded_answers() -> BTreeMap<&'static str, GetResponse> {
@@ -51,13 +60,12 @@ mod tests {
     }
 
     fn recorded_bytes() -> BTreeMap<String, Vec<u8>> {
-        let json = include_str!("../../tests/data/wire.json");
-        let records: Value = serde_json::from_str(json).unwrap();
+        let records = recorded();
         let records = records["protobuf_hex"].as_object().unwrap().iter();
         records.map(|(label, hex)| (label.clone(), from_hex(hex.as_str().unwrap()))).collect()
     }
 
-    fn from_hex(hex: &str) -> Vec<u8> {
+    pub(super) fn from_hex(hex: &str) -> Vec<u8> {
         let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
         (0..hex.len()).step_by(2).map(byte).collect()
     }
@@ -102,5 +110,41 @@ mod tests {
         let body = Bytes::from(from_hex("0a03363330"));
         let value = GetResponse::decode(body.clone()).unwrap().value.unwrap();
         assert_eq!(value.as_ptr(), body[2..].as_ptr());
+    }
+
+    /// As Go's servers read a path.
+    fn go_unescape(path: &str) -> Vec<u8> {
+        percent_encoding::percent_decode_str(path).collect()
+    }
+
+    #[test]
+    fn go_nodes_read_every_key_as_larder_writes_it_and_the_other_way_round() {
+        let records = recorded();
+        let records = records["escapes"].as_array().unwrap();
+        assert!(records.len() > 256, "every byte, and more");
+        for record in records {
+            let key = from_hex(record[0].as_str().unwrap());
+            let [as_in_forms, as_in_paths] = [1, 2].map(|i| record[i].as_str().unwrap());
+            let text = std::str::from_utf8(&key);
+            if let Ok(text) = text {
+                assert_eq!(go_unescape(&escape(text)), key);
+            }
+            for (dialect, escaped) in [
+                (Dialect::Groupcache, as_in_forms),
+                (Dialect::Geecache, as_in_forms),
+                (Dialect::Mailgun, as_in_paths),
+                (Dialect::GroupcacheGo, as_in_paths),
+            ] {
+                let spec = dialect.spec();
+                let read = split(spec.base, spec.plus, &format!("{}g/{escaped}", spec.base));
+                let named = text.map(|key| ("g".to_owned(), key.to_owned()));
+                assert_eq!(read, named.map_err(|_| BadPath::NotUtf8), "{dialect} {escaped}");
+            }
+        }
+    }
+
+    #[test]
+    fn lone_dots_are_not_sent_as_they_are() {
+        assert_eq!([escape("."), escape(".."), escape("...")], ["%2E", "%2E%2E", "..."]);
     }
 }

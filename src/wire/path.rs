@@ -2,12 +2,15 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::Plus;
+
 /// Everything but RFC 3986's unreserved characters is escaped.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One segment of a path, escaped so that any text comes back from [`split`] unchanged.
 ///
-/// Dots alone are escaped too: a proxy or a router would fold `.` and `..` away.
+/// Dots alone are escaped too: a proxy or a router would fold `.` and `..` away. No two readers
+/// of the family disagree about what this gives: a space is `%20`, a plus `%2B`.
 pub(crate) fn escape(text: &str) -> String {
     match text {
         "." => "%2E".to_owned(),
@@ -32,14 +35,21 @@ pub(crate) enum BadPath {
 /// The group and the key that `target` names below `base`, decoded; a query is left out.
 ///
 /// Everything after the group's slash is the key, slashes included.
-pub(crate) fn split(base: &str, target: &str) -> Result<(String, String), BadPath> {
+pub(crate) fn split(base: &str, plus: Plus, target: &str) -> Result<(String, String), BadPath> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let below = path.strip_prefix(base).ok_or(BadPath::OutsideBase)?;
     let (group, key) = below.split_once('/').ok_or(BadPath::NoKey)?;
-    Ok((decode(group)?, decode(key)?))
+    Ok((decode(plus, group)?, decode(plus, key)?))
 }
 
-fn decode(text: &str) -> Result<String, BadPath> {
+fn decode(plus: Plus, text: &str) -> Result<String, BadPath> {
+    match plus {
+        Plus::Space if text.contains('+') => decode(Plus::Plus, &text.replace('+', "%20")),
+        Plus::Space | Plus::Plus => unescape(text),
+    }
+}
+
+fn unescape(text: &str) -> Result<String, BadPath> {
     let mut escapes = text.split('%');
     escapes.next();
     let is_escape = |rest: &str| {
@@ -69,23 +79,34 @@ mod tests {
         for key in
             ["", "/", "//", "a/b", "../x", ".", "..", "a b", "a+b", "%2F", "?", "#", "日本", "\0"]
         {
-            assert_eq!(split(BASE, &path("g", key)), Ok(("g".into(), key.into())), "{key:?}");
+            assert_eq!(
+                split(BASE, Plus::Plus, &path("g", key)),
+                Ok(("g".into(), key.into())),
+                "{key:?}"
+            );
         }
     }
 
     #[test]
     fn plus_is_a_plus_and_slashes_belong_to_the_key() {
-        assert_eq!(split(BASE, "/_larder/g/a+b/c"), Ok(("g".into(), "a+b/c".into())));
-        assert_eq!(split(BASE, "/_larder/g/k?x=1"), Ok(("g".into(), "k".into())));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g/a+b/c"), Ok(("g".into(), "a+b/c".into())));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g/k?x=1"), Ok(("g".into(), "k".into())));
+    }
+
+    #[test]
+    fn plus_is_a_space_where_peers_escape_as_forms_do() {
+        let split = |target| split(BASE, Plus::Space, target);
+        assert_eq!(split("/_larder/my+g/a+b%2Bc"), Ok(("my g".into(), "a b+c".into())));
+        assert_eq!(split("/_larder/g/%2+"), Err(BadPath::BadEscape));
     }
 
     #[test]
     fn what_names_no_key_is_told_apart() {
-        assert_eq!(split(BASE, "/other/g/k"), Err(BadPath::OutsideBase));
-        assert_eq!(split(BASE, "/_larder/g"), Err(BadPath::NoKey));
-        assert_eq!(split(BASE, "/_larder/g/%ff"), Err(BadPath::NotUtf8));
-        assert_eq!(split(BASE, "/_larder/g/%2"), Err(BadPath::BadEscape));
-        assert_eq!(split(BASE, "/_larder/g/%zz"), Err(BadPath::BadEscape));
+        assert_eq!(split(BASE, Plus::Plus, "/other/g/k"), Err(BadPath::OutsideBase));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g"), Err(BadPath::NoKey));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g/%ff"), Err(BadPath::NotUtf8));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g/%2"), Err(BadPath::BadEscape));
+        assert_eq!(split(BASE, Plus::Plus, "/_larder/g/%zz"), Err(BadPath::BadEscape));
     }
 
     proptest! {
@@ -93,12 +114,15 @@ mod tests {
         fn every_utf_8_key_comes_back_unchanged(group in "[^/]{1,9}", key in any::<String>()) {
             let path = path(&group, &key);
             prop_assert!(path.bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert_eq!(split(BASE, &path), Ok((group, key)));
+            for plus in [Plus::Plus, Plus::Space] {
+                let named = Ok((group.clone(), key.clone()));
+                prop_assert_eq!(split(BASE, plus, &path), named);
+            }
         }
 
         #[test]
         fn any_target_is_split_or_refused(target in any::<String>()) {
-            let _ = split(BASE, &format!("{BASE}{target}"));
+            let _ = split(BASE, Plus::Plus, &format!("{BASE}{target}"));
         }
     }
 }

@@ -25,3 +25,20 @@ pub struct GetResponse {
     #[prost(fixed64, optional, tag = "17")]
     pub checksum: ::core::option::Option<u64>,
 }
+/// A value that a peer puts into this node's cache (mailgun, groupcache-go), as the body of a PUT.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRequest {
+    /// Go nodes always send group and key, and require them. Optional here, so that a missing one
+    /// can be told from an empty one.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub group: ::core::option::Option<::prost::bytes::Bytes>,
+    /// As in the path.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub key: ::core::option::Option<::prost::bytes::Bytes>,
+    /// Absent means empty.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub value: ::core::option::Option<::prost::bytes::Bytes>,
+    /// As GetResponse.expire.
+    #[prost(int64, optional, tag = "4")]
+    pub expire: ::core::option::Option<i64>,
+}

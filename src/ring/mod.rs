@@ -4,6 +4,12 @@
 //! after its hash (D. Karger et al., "Consistent Hashing and Random Trees", STOC 1997). A ring
 //! is built once for a list of peers, never changed, and swapped whole.
 
+mod go;
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+pub(crate) use go::{GROUPCACHE, MAILGUN};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How a ring is made: the values in which the dialects of the family differ.
@@ -21,6 +27,8 @@ pub(crate) struct Recipe {
 pub(crate) enum Ties {
     /// The first by name: the order of the list makes no difference.
     FirstByName,
+    /// The last on the list: nodes that are given the list in another order may disagree.
+    LastAdded,
 }
 
 /// larder's own ring: XXH3, whose finaliser mixes every bit, also of sequential keys.
@@ -59,19 +67,18 @@ pub(crate) struct Ring {
 impl Ring {
     /// A ring of these peers; a peer named twice stands there once.
     pub(crate) fn new(recipe: Recipe, peers: impl IntoIterator<Item = String>) -> Self {
-        let mut peers: Vec<String> = peers.into_iter().collect();
-        match recipe.ties {
-            Ties::FirstByName => peers.sort_unstable(),
-        }
-        peers.dedup();
+        let peers = each_once(recipe.ties, peers.into_iter().collect());
         let mut points: Vec<(u64, u32)> = (0u32..)
             .zip(&peers)
             .flat_map(|(holder, peer)| {
                 (0..recipe.points_per_peer).map(move |n| ((recipe.point_hash)(peer, n), holder))
             })
             .collect();
-        // Equal places: the lower index, so the first by name, comes first and stays.
-        points.sort_unstable();
+        // Of equal places the first stays.
+        match recipe.ties {
+            Ties::FirstByName => points.sort_unstable(),
+            Ties::LastAdded => points.sort_unstable_by_key(|&(place, n)| (place, Reverse(n))),
+        }
         points.dedup_by_key(|point| point.0);
         let (places, holders): (Vec<u64>, Vec<u32>) = points.into_iter().unzip();
         Self { recipe, peers: peers.into(), places: places.into(), holders: holders.into() }
@@ -109,6 +116,25 @@ impl Ring {
         let (before, after) = self.holders.split_at(start);
         after.iter().chain(before).map(|&holder| holder as usize)
     }
+}
+
+/// The peers without repeats, in the order that decides ties.
+fn each_once(ties: Ties, mut peers: Vec<String>) -> Vec<String> {
+    match ties {
+        Ties::FirstByName => {
+            peers.sort_unstable();
+            peers.dedup();
+        }
+        Ties::LastAdded => {
+            // A peer that is added again takes its places again: the last time counts.
+            let mut seen = HashSet::new();
+            let last: Vec<bool> =
+                peers.iter().rev().map(|peer| seen.insert(peer.clone())).collect();
+            let mut last = last.into_iter().rev();
+            peers.retain(|_| last.next().unwrap_or(true));
+        }
+    }
+    peers
 }
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! What peers of some dialects may do to this node's cache: set a key, remove keys.
+//!
+//! It is done here and nowhere else: the peer that asks tells every node itself.
+
+use super::Shared;
+use super::peers::failure;
+use crate::byte_view::ByteView;
+use crate::error::Error;
+use crate::group::Group;
+use crate::serve::{Answer, Method, Request};
+use crate::wire::{self, ERROR_CODE, Spec, Write, code};
+
+/// The last part of the path of a POST that removes keys.
+const REMOVE_KEYS: &str = "_remove-keys/";
+
+/// What a request of this method does to the cache.
+fn write(method: Method) -> Option<Write> {
+    match method {
+        Method::Get | Method::Head => None,
+        Method::Put => Some(Write::Put),
+        Method::Delete => Some(Write::Delete),
+        Method::Post => Some(Write::RemoveKeys),
+    }
+}
+
+/// Refuses a method that the dialect does not have.
+pub(super) fn check_method(spec: &Spec, method: Method) -> Result<(), Answer> {
+    let is_taken = |method| write(method).is_none_or(|write| spec.writes.contains(&write));
+    if is_taken(method) {
+        return Ok(());
+    }
+    let methods = [Method::Get, Method::Head, Method::Put, Method::Delete, Method::Post];
+    let taken = methods.into_iter().filter(|&method| is_taken(method));
+    let taken = taken.map(Method::name).collect::<Vec<_>>().join(", ");
+    let line = format!("peers only {taken} here");
+    Err(Answer::text(405, line).with(ERROR_CODE, code::BAD_REQUEST).with("Allow", taken))
+}
+
+/// Carries out what `request`, which is no GET, asks of this key.
+pub(super) fn answer(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
+    match request.method {
+        Method::Put => put(shared, request, group, key),
+        Method::Delete => {
+            group.remove_local(key);
+            done()
+        }
+        Method::Post if key == REMOVE_KEYS => remove_keys(request, group),
+        Method::Post | Method::Get | Method::Head => {
+            refuse(format!("POST is for {REMOVE_KEYS} only"))
+        }
+    }
+}
+
+fn put(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
+    let loaded = match wire::read_set(group.name(), key, request.body.clone()) {
+        Ok(loaded) => loaded,
+        Err(reason) => return refuse(reason),
+    };
+    match group.set_local(key, loaded) {
+        Ok(()) => done(),
+        Err(error @ Error::ValueTooLarge { .. }) => {
+            Answer::text(413, error.to_string()).with(ERROR_CODE, code::BAD_REQUEST)
+        }
+        Err(error) => failure(shared, &error),
+    }
+}
+
+fn remove_keys(request: &Request, group: &Group) -> Answer {
+    let keys = match wire::read_remove_keys(group.name(), &request.body) {
+        Ok(keys) => keys,
+        Err(reason) => return refuse(reason),
+    };
+    for key in keys {
+        group.remove_local(&key);
+    }
+    done()
+}
+
+fn done() -> Answer {
+    Answer::new(200, "text/plain; charset=utf-8", ByteView::new())
+}
+
+fn refuse(reason: String) -> Answer {
+    Answer::text(400, reason).with(ERROR_CODE, code::BAD_REQUEST)
+}

@@ -1,0 +1,85 @@
+//! What peers send to change this node's cache: the bodies of PUT and of `_remove-keys`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use serde_json::Value;
+
+use super::message::ttl_until;
+use super::pb::SetRequest;
+use crate::byte_view::ByteView;
+use crate::getter::Loaded;
+
+/// Reads a `SetRequest`, which must name the group and the key that its path names.
+pub(crate) fn read_set(group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
+    let message = SetRequest::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
+    for (what, sent, named) in [("group", message.group, group), ("key", message.key, key)] {
+        let sent = sent.ok_or_else(|| format!("the body names no {what}"))?;
+        if sent != named.as_bytes() {
+            return Err(format!("the body names another {what} than the path"));
+        }
+    }
+    let value = ByteView::from_bytes(message.value.unwrap_or_default());
+    // What has expired on its way takes the old value's place all the same.
+    let ttl = ttl_until(message.expire).unwrap_or(Some(Duration::ZERO));
+    Ok(Loaded { value, ttl })
+}
+
+/// Reads the keys to remove: `{"group": ..., "keys": [...]}`, the group being the path's.
+pub(crate) fn read_remove_keys(group: &str, body: &[u8]) -> Result<Vec<String>, String> {
+    let message: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    if message["group"] != group {
+        return Err("the body names another group than the path".to_owned());
+    }
+    let keys = message["keys"].as_array().ok_or("the body has no list of keys")?;
+    let keys = keys.iter().map(|key| key.as_str().map(str::to_owned));
+    keys.collect::<Option<_>>().ok_or_else(|| "a key is not a string".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{from_hex, recorded};
+
+    /// The bytes recorded from a Go node's `SetRequest`.
+    fn recorded_set(label: &str) -> Vec<u8> {
+        from_hex(recorded()["set_requests_hex"][label].as_str().unwrap())
+    }
+
+    #[test]
+    fn what_go_nodes_put_is_read() {
+        let set = recorded_set("mailgun SetRequest{expire:0,group:'scores',key:'Tom',value:'630'}");
+        assert_eq!(read_set("scores", "Tom", set), Ok(Loaded::new("630")));
+        let empty = recorded_set("mailgun SetRequest{group:'scores',key:'',value:empty,expire:0}");
+        assert_eq!(read_set("scores", "", empty), Ok(Loaded::new("")));
+        let label =
+            "v3 SetRequest{expire:1735689600123456789,group:'scores',key:'Tom',value:'630'}";
+        let expired = Loaded::new("630").with_ttl(Duration::ZERO);
+        assert_eq!(read_set("scores", "Tom", recorded_set(label)), Ok(expired));
+        assert_eq!(recorded()["set_requests_hex"].as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_set_that_names_another_key_or_none_is_refused() {
+        let set =
+            || recorded_set("mailgun SetRequest{expire:0,group:'scores',key:'Tom',value:'630'}");
+        let refused = |group, key, body| read_set(group, key, body).unwrap_err();
+        assert!(refused("scores", "Tim", set()).contains("another key"));
+        assert!(refused("score", "Tom", set()).contains("another group"));
+        assert!(refused("scores", "Tom", Vec::new()).contains("no group"));
+        assert!(refused("scores", "", from_hex("0a0673636f726573")).contains("no key"));
+        assert!(read_set("scores", "Tom", set()[..9].to_vec()).is_err());
+    }
+
+    #[test]
+    fn the_keys_that_go_nodes_remove_are_read() {
+        let body = recorded()["remove_keys_json"].as_str().unwrap().to_owned();
+        let keys = ["Tom", "a/b", "<&>", "é", "\u{fffd}"].map(str::to_owned);
+        assert_eq!(read_remove_keys("scores", body.as_bytes()), Ok(keys.to_vec()));
+        assert!(read_remove_keys("score", body.as_bytes()).is_err());
+        for bad in ["", "[]", "{}", r#"{"group":"scores"}"#, r#"{"group":"scores","keys":[1]}"#] {
+            assert!(read_remove_keys("scores", bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
