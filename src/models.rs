@@ -15,6 +15,7 @@ mod flights;
 mod gets;
 mod jobs;
 mod stores;
+mod writes;
 
 use std::panic::{catch_unwind, panic_any, set_hook, take_hook};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,6 +80,12 @@ models! {
         LendNoPlace EndWithoutAWord;
     jobs::no_job_and_no_thread_outlives_the_loaders:
         CloseQuietly;
+    writes::what_was_removed_does_not_come_back:
+        DoomIsForgotten DoomInTwoSteps RemoveBeforeDoom;
+    writes::a_copy_that_was_removed_does_not_come_back:
+        DoomIsForgotten RemoveBeforeDoom;
+    writes::what_was_set_is_what_is_got:
+        SetBesideFlights;
     stores::filling_a_small_budget_never_passes_it:
         ReserveInTwoSteps ReplacedKeepsBytes;
 }

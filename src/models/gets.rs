@@ -13,15 +13,15 @@ use crate::sync::join_spawned;
 
 const LONG: Duration = Duration::from_secs(3_600);
 
-type Calls = Arc<AtomicUsize>;
+pub(super) type Calls = Arc<AtomicUsize>;
 
 /// Options with times beyond any model's end.
-fn options(max_getters: usize) -> GroupOptions {
+pub(super) fn options(max_getters: usize) -> GroupOptions {
     GroupOptions::new(1 << 20).get_timeout(LONG).load_timeout(LONG).max_getters(max_getters)
 }
 
 /// A group, and how often its getter was called. The getter is told how many calls came before.
-fn group(
+pub(super) fn group(
     options: GroupOptions,
     getter: impl Fn(&str, usize) -> Result<String, BoxError> + Send + Sync + 'static,
 ) -> (Group, Calls) {
@@ -35,12 +35,12 @@ fn group(
     (group.unwrap(), calls)
 }
 
-fn calls(calls: &Calls) -> usize {
+pub(super) fn calls(calls: &Calls) -> usize {
     calls.load(Ordering::SeqCst)
 }
 
 /// Drops the group; its threads end and its flights are gone, or the model fails.
-fn end(group: Group) {
+pub(super) fn end(group: Group) {
     let flights = group.flights();
     drop(group);
     join_spawned();
