@@ -1,6 +1,6 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real bench proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench proto
 
 BENCH_ARGS ?=
 GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
@@ -45,6 +45,9 @@ tree: ## no async runtime, and a lean library
 real: ## thousands of real files through three nodes
 	cargo build --release
 	bash tests/real.sh target/release/larder
+
+interop: ## rings of larder and Go nodes (installs Debian's golang)
+	sh tests/interop/run.sh
 
 bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
 	cargo bench -- $(BENCH_ARGS)

@@ -8,6 +8,7 @@ mod api;
 #[cfg(feature = "cli")]
 mod cli;
 mod group;
+mod interop;
 mod one_load;
 mod no_circle;
 mod peers;

@@ -1,0 +1,24 @@
+//! Rings of larder and Go nodes, side by side.
+//!
+//! `make interop` builds the Go programs and names their folder in `LARDER_INTEROP_GO`; where
+//! it is not set, these tests say so and pass.
+
+mod go;
+mod keys;
+mod origin;
+mod alone;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Generous: only a hang is longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder with the Go programs, if the test is to run.
+fn go_programs() -> Option<PathBuf> {
+    let folder = std::env::var_os("LARDER_INTEROP_GO").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("not run: LARDER_INTEROP_GO is not set; see `make interop`");
+    }
+    folder
+}
