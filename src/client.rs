@@ -24,7 +24,6 @@ const FRAME_BYTES: usize = 1 << 10;
 /// An idle connection is not used after this long: before the peer's gate closes it.
 const IDLE_AGE: Duration = Duration::from_secs(20);
 const INPUT_BUFFER_BYTES: usize = 64 << 10;
-const OUTPUT_BUFFER_BYTES: usize = 8 << 10;
 /// How long a name's addresses are used before they are looked up again.
 const ADDRESS_AGE: Duration = Duration::from_secs(10);
 /// A peer asked to answer within less than this may well answer too early.
@@ -67,7 +66,8 @@ impl HttpPeer {
             .max_idle_connections_per_host(limits.lane_workers)
             .max_idle_age(IDLE_AGE.min(limits.idle_timeout / 2))
             .input_buffer_size(INPUT_BUFFER_BYTES)
-            .output_buffer_size(OUTPUT_BUFFER_BYTES)
+            // ureq needs room for the whole head, and a long key is three times as long escaped.
+            .output_buffer_size(limits.head_bytes)
             .build();
         let addresses = Addresses { host_and_port, known: Mutex::new(None) };
         Ok(Self {

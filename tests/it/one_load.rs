@@ -41,6 +41,20 @@ fn patient(cluster: &Cluster, origin: &TestOrigin) -> Vec<Group> {
     cluster.group_with(&options, "g", origin).unwrap()
 }
 
+#[test]
+fn a_key_as_long_as_the_limit_is_loaded_once_however_it_is_escaped() {
+    let origin = TestOrigin::new();
+    let cluster = Cluster::start(NODES).unwrap();
+    let groups = patient(&cluster, &origin);
+    for part in ["k", "/", "日", "\u{1}"] {
+        let key = part.repeat((4 << 10) / part.len());
+        for group in &groups {
+            assert_eq!(group.get(&key).unwrap(), TestOrigin::value(&key).as_str());
+        }
+        assert_eq!(origin.loads(&key), 1, "{part:?}");
+    }
+}
+
 /// Has every node ask for `key` from many threads at once; the outcomes.
 fn ask_all(groups: &[Group], key: &str, timeout: Duration) -> Vec<Result<String, Error>> {
     let barrier = Barrier::new(groups.len() * 16);
