@@ -50,7 +50,7 @@ impl Drop for Process {
 /// A client to a program's admin listener; a clone shares its connections.
 #[derive(Clone)]
 pub(super) struct Admin {
-    address: String,
+    pub(super) address: String,
     agent: Agent,
 }
 
@@ -65,7 +65,7 @@ impl Admin {
     }
 
     /// The status and the body; none when there is no answer.
-    fn try_get(&self, path: &str, query: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
+    pub(super) fn try_get(&self, path: &str, query: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let url = format!("http://{}{path}?{query}", self.address);
         let mut response = self.agent.get(url).call().ok()?;
@@ -79,7 +79,7 @@ impl Admin {
         body
     }
 
-    fn json(&self, path: &str, query: &[(&str, &str)]) -> Value {
+    pub(super) fn json(&self, path: &str, query: &[(&str, &str)]) -> Value {
         serde_json::from_slice(&self.get(path, query)).unwrap()
     }
 }
@@ -95,6 +95,7 @@ pub(super) enum Mount {
 
 /// A node of golang/groupcache.
 pub(super) struct GoNode {
+    pub(super) name: String,
     pub(super) process: Process,
 }
 
@@ -107,11 +108,24 @@ impl GoNode {
         base: &str,
         mount: Mount,
     ) -> Self {
+        let at = ["http://127.0.0.1:0", "127.0.0.1:0"];
+        Self::start_at(at, programs, name, origin, base, mount)
+    }
+
+    /// Starts a node with this URL and this admin address.
+    pub(super) fn start_at(
+        [url, admin]: [&str; 2],
+        programs: &Path,
+        name: &str,
+        origin: &str,
+        base: &str,
+        mount: Mount,
+    ) -> Self {
         let mut command = Command::new(programs.join("groupnode"));
-        command.args(["-origin", origin]);
+        command.args(["-self", url, "-admin", admin, "-origin", origin]);
         command.args(["-node", name, "-base", base]);
         command.arg(format!("-mux={}", mount == Mount::ServeMux));
-        Self { process: Process::start(&mut command) }
+        Self { name: name.to_owned(), process: Process::start(&mut command) }
     }
 
     pub(super) fn admin(&self) -> &Admin {

@@ -6,10 +6,13 @@
 mod go;
 mod keys;
 mod origin;
+mod ring;
 mod alone;
+mod rings;
+mod faults;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Generous: only a hang is longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,4 +24,12 @@ fn go_programs() -> Option<PathBuf> {
         eprintln!("not run: LARDER_INTEROP_GO is not set; see `make interop`");
     }
     folder
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

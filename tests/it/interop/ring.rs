@@ -115,13 +115,19 @@ impl Ring {
         self.nodes().find(|&node| self.url(node) == owners[0]).expect("an owner on the ring")
     }
 
-    /// Starts the Go node again that was stopped by `stop`, under a name that tells the two
-    /// apart at the origin.
-    pub(super) fn restart_go(&self, [url, admin]: [&str; 2], name: &str) -> GoNode {
+    pub(super) fn name(&self, node: Who) -> &str {
+        match node {
+            Who::Larder(n) => &self.larder[n].name,
+            Who::Go(n) => &self.go[n].name,
+        }
+    }
+
+    /// Starts a Go node at the addresses of one that was stopped. The name tells the two apart
+    /// at the origin.
+    pub(super) fn start_go(&mut self, at: [&str; 2], name: &str, peers: &[String]) {
         let Setup { base, mount, .. } = self.setup;
-        let at = [url, admin];
         let node = GoNode::start_at(at, &self.programs, name, &self.origin.url, base, mount);
-        node.set_peers(&self.urls());
-        node
+        node.set_peers(peers);
+        self.go.push(node);
     }
 }
