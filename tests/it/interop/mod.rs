@@ -10,6 +10,7 @@ mod ring;
 mod alone;
 mod rings;
 mod faults;
+mod family;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -177,11 +177,12 @@ func handleAsk(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(told)
 }
 
-// request is made of peer, group and key, and for a PUT also of value, expire and, to say
-// another than the path does, bodygroup and bodykey.
+// request is made of peer, group and key, and for a PUT also of value and expire. The body
+// says bodygroup and bodykey, if they are there, in place of what the path says.
 func request(query url.Values) (*http.Request, error) {
 	group, key := query.Get("group"), query.Get("key")
-	target := query.Get("peer") + base + url.PathEscape(group) + "/" + url.PathEscape(key)
+	below := query.Get("peer") + or(query, "base", base) + url.PathEscape(group)
+	target := below + "/" + url.PathEscape(key)
 	method, body := query.Get("method"), ""
 	switch method {
 	case http.MethodPut:
@@ -189,7 +190,7 @@ func request(query url.Values) (*http.Request, error) {
 		group, key = or(query, "bodygroup", group), or(query, "bodykey", key)
 		body = string(encodeSet(group, key, query.Get("value"), expire))
 	case http.MethodPost:
-		target = query.Get("peer") + base + url.PathEscape(group) + "/_remove-keys/"
+		target = below + "/_remove-keys/"
 		list := struct {
 			Group string   `json:"group"`
 			Keys  []string `json:"keys"`
