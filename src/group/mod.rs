@@ -201,7 +201,12 @@ impl Group {
     }
 
     /// The rest of a get whose first look into the cache found nothing.
-    fn fetch_missing(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
+    pub(crate) fn fetch_missing(
+        &self,
+        key: &str,
+        deadline: Instant,
+        asker: Asker,
+    ) -> Result<Fetched> {
         self.check_key(key)?;
         self.count_miss(asker);
         let result = self.load(key, deadline, asker);

@@ -112,7 +112,8 @@ impl Service for Api {
     fn work(&self, request: &Request) -> Answer {
         match self.route(request) {
             Route::Key(group, key) => {
-                outcome(group.fetch(&key, deadline(request, &group), Asker::Here))
+                // The gate has looked into the cache already.
+                outcome(group.fetch_missing(&key, deadline(request, &group), Asker::Here))
             }
             Route::Answered(answer) => answer,
         }

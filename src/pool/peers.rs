@@ -156,7 +156,8 @@ impl Service for PeerService {
     }
 
     fn work(&self, request: &Request) -> Answer {
-        serve(&self.shared, request)
+        // The gate has looked into the cache already.
+        serve(&self.shared, request, Group::fetch_missing)
     }
 
     fn shared(&self, request: &Request, answer: &Answer) {
@@ -169,7 +170,7 @@ impl Service for PeerService {
 /// Answers a request of a tiny_http server that is not ours.
 pub(super) fn handle(shared: &Shared, mut request: tiny_http::Request) {
     let answer = match read(shared, &mut request) {
-        Ok(read) => serve(shared, &read),
+        Ok(read) => serve(shared, &read, Group::fetch),
         Err(answer) => answer,
     };
     let with_body = *request.method() != tiny_http::Method::Head;
@@ -199,10 +200,13 @@ fn read(shared: &Shared, request: &mut tiny_http::Request) -> Result<Request, An
     Ok(Request { method, target, within: within.map(Duration::from_millis), body })
 }
 
-fn serve(shared: &Shared, request: &Request) -> Answer {
+/// How a key is got: [`Group::fetch`], or what is left of it after a first look.
+type Fetch = fn(&Group, &str, Instant, Asker) -> Result<Fetched>;
+
+fn serve(shared: &Shared, request: &Request, fetch: Fetch) -> Answer {
     match find(shared, request) {
         Ok((group, key)) if is_get(request.method) => {
-            let result = group.fetch(&key, deadline(request, &group), Asker::Peer);
+            let result = fetch(&group, &key, deadline(request, &group), Asker::Peer);
             outcome(shared, &group, &key, result)
         }
         Ok((group, key)) => writes::answer(shared, request, &group, &key),
