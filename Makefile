@@ -1,13 +1,13 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go proto
 
 BENCH_ARGS ?=
 GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
 
 # These lines are what `make` prints: a target, and what it does.
 help: ## print this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
 
 run: ## the demo: three nodes, a slow database, an HTTP API
 	cargo run --release --quiet -- demo
@@ -51,6 +51,9 @@ interop: ## rings of larder and Go nodes (installs Debian's golang)
 
 bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
 	cargo bench -- $(BENCH_ARGS)
+
+bench-go: ## larder beside a Go node (installs Debian's golang and wrk)
+	sh benches/go.sh
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -13,8 +14,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang/groupcache"
@@ -22,10 +25,12 @@ import (
 )
 
 const (
-	groupName  = "interop"
-	cacheBytes = 64 << 20
+	groupName = "interop"
 	// What HTTPPool takes when its options name no number.
 	replicas = 50
+	// A prime, so that each thread can walk over all keys in steps of its own: threads in
+	// step would share hops.
+	hopKeys = 4093
 )
 
 var (
@@ -35,7 +40,8 @@ var (
 	mux    = flag.Bool("mux", false, "mount the pool on a http.ServeMux, which cleans paths")
 	delay  = flag.Duration("delay", 0, "how long each load takes at least")
 	admin  = flag.String("admin", "127.0.0.1:0", "`address` of the admin listener")
-	origin = flag.String("origin", "", "`URL` of the origin that loads are asked of")
+	origin = flag.String("origin", "", "`URL` of the origin that loads are asked of; without one, key N:... has N bytes")
+	cache  = flag.Int64("cache", 64<<20, "`bytes` of the cache; 0 keeps nothing")
 	node   = flag.String("node", "go", "`name` of this node at the origin")
 )
 
@@ -65,7 +71,7 @@ func main() {
 
 	s := &server{self: "http://" + peerListener.Addr().String()}
 	s.pool = groupcache.NewHTTPPoolOpts(s.self, &groupcache.HTTPPoolOptions{BasePath: *base})
-	s.group = groupcache.NewGroup(groupName, cacheBytes, groupcache.GetterFunc(load))
+	s.group = groupcache.NewGroup(groupName, *cache, groupcache.GetterFunc(load))
 	if *peers == "" {
 		*peers = s.self
 	}
@@ -85,6 +91,14 @@ func main() {
 // load asks the origin, which counts.
 func load(_ context.Context, key string, dest groupcache.Sink) error {
 	time.Sleep(*delay)
+	if *origin == "" {
+		size, _, _ := strings.Cut(key, ":")
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return err
+		}
+		return dest.SetBytes(bytes.Repeat([]byte("v"), n))
+	}
 	query := url.Values{"node": {*node}, "key": {key}}
 	res, err := http.Get(*origin + "/load?" + query.Encode())
 	if err != nil {
@@ -114,6 +128,7 @@ func (s *server) setPeers(peers []string) {
 func (s *server) adminHandler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("/get", s.handleGet)
+	m.HandleFunc("/hop", s.handleHop)
 	m.HandleFunc("/owner", s.handleOwner)
 	m.HandleFunc("/peers", s.handlePeers)
 	m.HandleFunc("/stats", s.handleStats)
@@ -128,6 +143,58 @@ func (s *server) handleGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Write(value)
+}
+
+// handleHop gets keys that peers own, from many threads, and tells how many a second.
+func (s *server) handleHop(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	threads, err := strconv.Atoi(query.Get("threads"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	keys := s.othersKeys(query.Get("prefix"), hopKeys)
+	span, err := time.ParseDuration(query.Get("span"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	var gets, failures int64
+	var done sync.WaitGroup
+	started := time.Now()
+	for thread := 0; thread < threads; thread++ {
+		done.Add(1)
+		go func(thread int) {
+			defer done.Done()
+			for n := thread; time.Since(started) < span; n += 2*thread + 1 {
+				var value []byte
+				sink := groupcache.AllocatingByteSliceSink(&value)
+				if s.group.Get(r.Context(), keys[n%len(keys)], sink) != nil {
+					atomic.AddInt64(&failures, 1)
+				}
+				atomic.AddInt64(&gets, 1)
+			}
+		}(thread)
+	}
+	done.Wait()
+	if failures > 0 {
+		http.Error(w, fmt.Sprintf("%d of %d gets failed", failures, gets), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprint(w, float64(gets)/time.Since(started).Seconds())
+}
+
+// othersKeys are the first n keys of this prefix that are not this node's own.
+func (s *server) othersKeys(prefix string, n int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for i := 0; len(keys) < n; i++ {
+		if key := prefix + strconv.Itoa(i); s.ring.Get(key) != s.self {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (s *server) handleOwner(w http.ResponseWriter, r *http.Request) {
