@@ -7,6 +7,7 @@ mod node;
 mod api;
 #[cfg(feature = "cli")]
 mod cli;
+mod dialects;
 mod group;
 mod interop;
 mod one_load;
