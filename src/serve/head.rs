@@ -320,16 +320,15 @@ mod tests {
 
         #[test]
         fn a_changed_byte_never_moves_the_end_of_the_body(at in 0usize..200, byte: u8) {
-            let mut text = with("Content-Length: 3\r\nX-Y: z\r\n").into_bytes();
+            let (before, field) = ("GET /a HTTP/1.1\r\nHost: x\r\n", "Content-Length: 3");
+            let mut text = format!("{before}{field}\r\nX-Y: z\r\n\r\n").into_bytes();
             let len = text.len();
-            let at = at % len;
-            text[at] = byte;
+            text[at % len] = byte;
             if let Ok(Some(head)) = parse(&text, &Limits::default()) {
-                // The name of Content-Length may be what changed: then there is no body. Else
-                // the length is what its digit says.
-                let digit = text[len - 12 - 1];
-                let said = usize::from(digit.wrapping_sub(b'0'));
-                prop_assert!(head.body_len == said || head.body_len == 0, "{head:?}");
+                // What the field says now, or no body when its name is what changed.
+                let value = &text[before.len() + "Content-Length:".len()..before.len() + field.len()];
+                let said = std::str::from_utf8(value).ok().and_then(|said| said.trim().parse().ok());
+                prop_assert!(head.body_len == 0 || Some(head.body_len) == said, "{head:?}");
                 prop_assert_eq!(head.len, len);
             }
         }
