@@ -1,13 +1,13 @@
 //! The client API, over HTTP.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use larder::testing::{Cluster, Fault, TestOrigin};
 use larder::{Error, HttpPool, Limits};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::PATIENCE;
 
 struct Reply {
     status: u16,

@@ -8,7 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use process::{Node, PATIENCE, Process, database, get, larder, wait_until};
+use crate::support::{PATIENCE, wait_until};
+use process::{Node, Process, database, get, larder};
 
 #[test]
 fn serve_answers_from_every_kind_of_origin() {

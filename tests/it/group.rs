@@ -10,15 +10,7 @@ use larder::{
     PeerPicker,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::yield_now();
-    }
-}
+use crate::support::{PATIENCE, wait_until};
 
 #[test]
 fn the_second_get_is_a_hit_and_peek_loads_nothing() {

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Generous: only a hang is longer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::PATIENCE;
 
 /// Runs `larder` to its end.
 pub(super) fn larder(args: &[&str]) -> Output {
@@ -185,12 +184,4 @@ pub(super) fn database(folder: &Path, rows: &[(&str, &str)]) -> (rusqlite::Conne
         connection.execute("INSERT INTO t VALUES (?1, ?2)", *row).unwrap();
     }
     (connection, format!("sqlite:{}?sql=SELECT value FROM t WHERE key=?1", file.display()))
-}
-
-pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -6,16 +6,14 @@ mod server;
 mod stub;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use larder::testing::{Fault, TestOrigin};
 use larder::{Dialect, Error, Group, HttpPool, Limits};
 
+use crate::support::PATIENCE;
+
 const GO: [Dialect; 4] =
     [Dialect::Groupcache, Dialect::Geecache, Dialect::Mailgun, Dialect::GroupcacheGo];
-
-/// Generous: only a hang is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn pool(dialect: Dialect) -> HttpPool {
     let mut limits = Limits::default();

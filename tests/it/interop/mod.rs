@@ -13,10 +13,8 @@ mod faults;
 mod family;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-/// Generous: only a hang is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, wait_until};
 
 /// The folder with the Go programs, if the test is to run.
 fn go_programs() -> Option<PathBuf> {
@@ -25,12 +23,4 @@ fn go_programs() -> Option<PathBuf> {
         eprintln!("not run: LARDER_INTEROP_GO is not set; see `make interop`");
     }
     folder
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
