@@ -1,6 +1,7 @@
 //! The pool: a node of the ring. It serves its peers, and reaches them.
 
 mod builder;
+mod failure;
 mod peers;
 mod writes;
 mod api;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::failure::failure;
 use super::{Shared, writes};
 use crate::client::{Health, HttpPeer, host_and_port};
 use crate::clock::deadline_after;
@@ -279,9 +280,4 @@ fn value(shared: &Shared, group: &Group, key: &str, fetched: &Fetched) -> Answer
     let mut answer = Answer::new(200, spec.content_type, loaded.value.clone());
     answer.prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
     answer
-}
-
-pub(super) fn failure(shared: &Shared, error: &Error) -> Answer {
-    let (status, code, text) = wire::error_to_wire(shared.dialect.spec(), error);
-    Answer::text(status, text).with(ERROR_CODE, code)
 }

@@ -3,7 +3,7 @@
 //! It is done here and nowhere else: the peer that asks tells every node itself.
 
 use super::Shared;
-use super::peers::failure;
+use super::failure::failure;
 use crate::byte_view::ByteView;
 use crate::error::Error;
 use crate::group::Group;

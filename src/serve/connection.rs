@@ -1,15 +1,15 @@
 //! One connection: read a request whole, have it answered, write the answer, and again.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::gate::Shared;
 use super::head::{self, BODY_TOO_SLOW, HEAD_TOO_SLOW, Head, Method, Refusal};
 use super::request::Request;
+use super::shared::{Shared, Socket};
 use crate::clock::deadline_after;
 
 /// Least bytes read at once.
@@ -20,14 +20,6 @@ const SLOWEST_READER: usize = 1 << 10;
 /// bytes unread would reset it, and the client would lose the answer.
 const LINGER_BYTES: usize = 256 << 10;
 const LINGER: Duration = Duration::from_millis(500);
-
-/// A connection's socket, shared with the gate so that it can be ended from outside.
-#[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) stream: TcpStream,
-    /// A request is being read or answered.
-    pub(super) busy: AtomicBool,
-}
 
 pub(super) struct Connection {
     socket: Arc<Socket>,

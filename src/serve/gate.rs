@@ -10,13 +10,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::connection::{Connection, Socket};
+use super::connection::Connection;
 use super::lane::Lane;
 use super::limits::Limits;
 use super::meters::Meters;
-use super::request::{AtOnce, Request, Service};
+use super::request::Service;
+use super::shared::{Shared, Socket};
 use crate::error::{Error, Result};
-use crate::flight::{Flights, Landing, Role};
+use crate::flight::Flights;
 use crate::sync::{Condvar, Mutex, start};
 use crate::wire::{ERROR_CODE, code};
 
@@ -24,8 +25,6 @@ use crate::wire::{ERROR_CODE, code};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long connections get to end once they have been cut off.
 const CUT_OFF: Duration = Duration::from_millis(500);
-/// Less time than this left is not worth a second flight.
-const MOMENT: Duration = Duration::from_millis(5);
 
 /// A running listener. Dropped, it cuts its connections off and ends its threads.
 pub(crate) struct Gate {
@@ -33,22 +32,6 @@ pub(crate) struct Gate {
     listener: Arc<TcpListener>,
     acceptor: Mutex<Option<JoinHandle<()>>>,
     shared: Arc<Shared>,
-}
-
-/// What the threads of a gate share.
-pub(super) struct Shared {
-    name: &'static str,
-    pub(super) limits: Limits,
-    pub(super) meters: Arc<Meters>,
-    service: Arc<dyn Service>,
-    lane: Lane,
-    /// Flights of requests to the lane: duplicates park here and take no worker.
-    flights: Arc<Flights<Answer>>,
-    draining: AtomicBool,
-    open: Mutex<HashMap<u64, Arc<Socket>>>,
-    /// Told when a connection has ended.
-    ended: Condvar,
-    next_id: AtomicU64,
 }
 
 impl Gate {
@@ -176,56 +159,6 @@ impl Shared {
         let _ = stream.shutdown(Shutdown::Write);
         // What has come is read, so that closing does not reset the connection.
         let _ = io::Read::read(&mut stream, &mut [0; 4 << 10]);
-    }
-
-    /// Answers a request: here when that needs no work, and else by the lane, where requests
-    /// that want the same are carried out once.
-    pub(super) fn answer(&self, request: &Request) -> Answer {
-        let (flight, deadline) = match self.service.at_once(request) {
-            AtOnce::Answer(answer) => return answer,
-            AtOnce::Work { flight, deadline } => (flight, deadline),
-        };
-        loop {
-            let waiter = match self.flights.join(&flight) {
-                Role::Leader(leader) => {
-                    let answer = self.lane.call(request, deadline);
-                    leader.land(answer.clone(), |_| ());
-                    return answer;
-                }
-                Role::Waiter(waiter) => waiter,
-            };
-            match waiter.wait(deadline) {
-                // The time that was over may have been the leader's alone.
-                Landing::Landed(answer)
-                    if answer.status == 504 && Instant::now() + MOMENT < deadline => {}
-                Landing::Landed(answer) => {
-                    self.service.shared(request, &answer);
-                    return answer;
-                }
-                Landing::Lost | Landing::Overdue => {}
-                Landing::TimedOut => {
-                    let answer = Answer::text(504, "no value in time: the origin is slow")
-                        .with(ERROR_CODE, code::LOADING);
-                    self.service.shared(request, &answer);
-                    return answer;
-                }
-            }
-        }
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
-    /// Whether all connections ended by `deadline`.
-    fn wait_for_end(&self, deadline: Instant) -> bool {
-        let mut open = self.open.lock();
-        while !open.is_empty() {
-            if self.ended.wait_until(&mut open, deadline).timed_out() {
-                return open.is_empty();
-            }
-        }
-        true
     }
 }
 

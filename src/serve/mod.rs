@@ -8,6 +8,7 @@ mod answer;
 mod meters;
 mod request;
 mod lane;
+mod shared;
 mod connection;
 mod gate;
 

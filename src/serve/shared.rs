@@ -1,0 +1,95 @@
+//! What the threads of a gate share, and how they answer a request.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::lane::Lane;
+use super::limits::Limits;
+use super::meters::Meters;
+use super::request::{AtOnce, Request, Service};
+use crate::flight::{Flights, Landing, Role};
+use crate::sync::{Condvar, Mutex};
+use crate::wire::{ERROR_CODE, code};
+
+/// Less time than this left is not worth a second flight.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// A connection's socket, shared with the gate so that it can be ended from outside.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) stream: TcpStream,
+    /// A request is being read or answered.
+    pub(super) busy: AtomicBool,
+}
+
+/// What the threads of a gate share.
+pub(super) struct Shared {
+    pub(super) name: &'static str,
+    pub(super) limits: Limits,
+    pub(super) meters: Arc<Meters>,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) lane: Lane,
+    /// Flights of requests to the lane: duplicates park here and take no worker.
+    pub(super) flights: Arc<Flights<Answer>>,
+    pub(super) draining: AtomicBool,
+    pub(super) open: Mutex<HashMap<u64, Arc<Socket>>>,
+    /// Told when a connection has ended.
+    pub(super) ended: Condvar,
+    pub(super) next_id: AtomicU64,
+}
+
+impl Shared {
+    /// Answers a request: here when that needs no work, and else by the lane, where requests
+    /// that want the same are carried out once.
+    pub(super) fn answer(&self, request: &Request) -> Answer {
+        let (flight, deadline) = match self.service.at_once(request) {
+            AtOnce::Answer(answer) => return answer,
+            AtOnce::Work { flight, deadline } => (flight, deadline),
+        };
+        loop {
+            let waiter = match self.flights.join(&flight) {
+                Role::Leader(leader) => {
+                    let answer = self.lane.call(request, deadline);
+                    leader.land(answer.clone(), |_| ());
+                    return answer;
+                }
+                Role::Waiter(waiter) => waiter,
+            };
+            match waiter.wait(deadline) {
+                // The time that was over may have been the leader's alone.
+                Landing::Landed(answer)
+                    if answer.status == 504 && Instant::now() + MOMENT < deadline => {}
+                Landing::Landed(answer) => {
+                    self.service.shared(request, &answer);
+                    return answer;
+                }
+                Landing::Lost | Landing::Overdue => {}
+                Landing::TimedOut => {
+                    let answer = Answer::text(504, "no value in time: the origin is slow")
+                        .with(ERROR_CODE, code::LOADING);
+                    self.service.shared(request, &answer);
+                    return answer;
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether all connections ended by `deadline`.
+    pub(super) fn wait_for_end(&self, deadline: Instant) -> bool {
+        let mut open = self.open.lock();
+        while !open.is_empty() {
+            if self.ended.wait_until(&mut open, deadline).timed_out() {
+                return open.is_empty();
+            }
+        }
+        true
+    }
+}
