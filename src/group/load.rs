@@ -212,13 +212,7 @@ impl Group {
             self.inner.getter.get(key)
         }));
         match called {
-            Ok(Ok(loaded)) => {
-                let (len, limit) = (loaded.value.len(), self.inner.options.value_bytes);
-                if len > limit {
-                    return Err(Error::ValueTooLarge { group, key: owned_key, len, limit });
-                }
-                Ok(loaded)
-            }
+            Ok(Ok(loaded)) => self.check_value(key, &loaded).map(|()| loaded),
             Ok(Err(error)) if error.is::<NotFound>() => {
                 Err(Error::NotFound { group, key: owned_key })
             }

@@ -14,7 +14,7 @@ use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick, deadline_after};
 use crate::error::{Error, Result};
 use crate::flight::Flights;
-use crate::getter::Getter;
+use crate::getter::{Getter, Loaded};
 use crate::loaders::Loaders;
 use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
@@ -267,6 +267,16 @@ impl Group {
     pub(crate) fn flights(&self) -> impl Fn() -> usize + use<> {
         let (asking, loading) = (Arc::clone(&self.inner.asking), Arc::clone(&self.inner.loading));
         move || asking.len() + loading.len()
+    }
+
+    /// Checks the value of `key` against the limit on its length.
+    fn check_value(&self, key: &str, loaded: &Loaded) -> Result<()> {
+        let (len, limit) = (loaded.value.len(), self.inner.options.value_bytes);
+        if len > limit {
+            let (group, key) = (self.name().to_owned(), key.to_owned());
+            return Err(Error::ValueTooLarge { group, key, len, limit });
+        }
+        Ok(())
     }
 
     fn lookup(&self, key: &str) -> Option<Fetched> {

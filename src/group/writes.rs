@@ -2,7 +2,7 @@
 
 use super::load::Asked;
 use super::{Fetched, Group, Source};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::getter::Loaded;
 use crate::mutant::{self, Mutant};
 use crate::store::{Eviction, Left, Which};
@@ -30,14 +30,11 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyTooLong`] and [`Error::ValueTooLarge`]; nothing has changed then.
+    /// [`Error::KeyTooLong`](crate::Error::KeyTooLong) and
+    /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge); nothing has changed then.
     pub(crate) fn set_local(&self, key: &str, loaded: Loaded) -> Result<()> {
         self.check_key(key)?;
-        let (len, limit) = (loaded.value.len(), self.inner.options.value_bytes);
-        if len > limit {
-            let (group, key) = (self.name().to_owned(), key.to_owned());
-            return Err(Error::ValueTooLarge { group, key, len, limit });
-        }
+        self.check_value(key, &loaded)?;
         if mutant::active(Mutant::SetBesideFlights) {
             self.inner.asking.doom(key.as_bytes());
             self.inner.loading.doom(key.as_bytes());

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::peers::{deadline, flight};
-use super::{Shared, report};
+use super::{Shared, gets, report};
 use crate::error::{Error, Result};
 use crate::group::{Asker, Fetched, Group};
 use crate::serve::{Answer, AtOnce, Method, Request, Service};
@@ -99,21 +98,14 @@ impl Service for Api {
             Route::Key(group, key) => (group, key),
             Route::Answered(answer) => return AtOnce::Answer(answer),
         };
-        if let Some(hit) = group.hit(&key, Asker::Here) {
-            return AtOnce::Answer(value(&hit));
-        }
-        let deadline = deadline(request, &group);
-        match group.park(&key, deadline, Asker::Here) {
-            Some(result) => AtOnce::Answer(outcome(result)),
-            None => AtOnce::Work { flight: flight(&group, &key), deadline },
-        }
+        gets::at_once(request, &group, &key, Asker::Here, outcome)
     }
 
     fn work(&self, request: &Request) -> Answer {
         match self.route(request) {
             Route::Key(group, key) => {
                 // The gate has looked into the cache already.
-                outcome(group.fetch_missing(&key, deadline(request, &group), Asker::Here))
+                outcome(group.fetch_missing(&key, gets::deadline(request, &group), Asker::Here))
             }
             Route::Answered(answer) => answer,
         }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod failure;
+mod gets;
 mod peers;
 mod writes;
 mod api;

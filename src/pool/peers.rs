@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::failure::failure;
-use super::{Shared, writes};
+use super::{Shared, gets, writes};
 use crate::client::{Health, HttpPeer, host_and_port};
-use crate::clock::deadline_after;
 use crate::error::{Error, Result};
 use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
@@ -146,14 +145,8 @@ impl Service for PeerService {
         if !is_get(request.method) {
             return AtOnce::Answer(writes::answer(shared, request, &group, &key));
         }
-        if let Some(hit) = group.hit(&key, Asker::Peer) {
-            return AtOnce::Answer(value(shared, &group, &key, &hit));
-        }
-        let deadline = deadline(request, &group);
-        match group.park(&key, deadline, Asker::Peer) {
-            Some(result) => AtOnce::Answer(outcome(shared, &group, &key, result)),
-            None => AtOnce::Work { flight: flight(&group, &key), deadline },
-        }
+        let answer = |result| outcome(shared, &group, &key, result);
+        gets::at_once(request, &group, &key, Asker::Peer, answer)
     }
 
     fn work(&self, request: &Request) -> Answer {
@@ -207,7 +200,7 @@ type Fetch = fn(&Group, &str, Instant, Asker) -> Result<Fetched>;
 fn serve(shared: &Shared, request: &Request, fetch: Fetch) -> Answer {
     match find(shared, request) {
         Ok((group, key)) if is_get(request.method) => {
-            let result = fetch(&group, &key, deadline(request, &group), Asker::Peer);
+            let result = fetch(&group, &key, gets::deadline(request, &group), Asker::Peer);
             outcome(shared, &group, &key, result)
         }
         Ok((group, key)) => writes::answer(shared, request, &group, &key),
@@ -252,19 +245,6 @@ impl BadPath {
             },
         )
     }
-}
-
-/// Until when to answer: as the caller asks, but no later than a get of the group would end.
-pub(super) fn deadline(request: &Request, group: &Group) -> Instant {
-    let timeout = group.get_timeout();
-    deadline_after(request.within.map_or(timeout, |within| within.min(timeout)))
-}
-
-/// What tells the flights of a listener apart. A request that comes after a key was removed or
-/// set does not join one from before.
-pub(super) fn flight(group: &Group, key: &str) -> Vec<u8> {
-    // A group's name holds no slash.
-    format!("{}/{}/{key}", group.writes(), group.name()).into_bytes()
 }
 
 fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -> Answer {

@@ -1,13 +1,12 @@
 //! The client API, over HTTP.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use larder::testing::{Cluster, Fault, TestOrigin};
 use larder::{Error, HttpPool, Limits};
 use serde_json::Value;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, wait_until};
 
 struct Reply {
     status: u16,
@@ -130,11 +129,7 @@ fn health_is_answered_and_loads_are_shed_when_the_lane_is_full() {
     origin.set_fault_of("slow", Fault::Hang);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| get(node, "/api/scores/slow"));
-        let deadline = Instant::now() + PATIENCE;
-        while origin.hanging() == 0 {
-            assert!(Instant::now() < deadline);
-            std::thread::yield_now();
-        }
+        wait_until("the slow load has begun", || origin.hanging() > 0);
         assert_eq!(get(node, "/healthz").status, 200);
         assert_eq!(get(node, "/readyz").status, 200);
         assert_eq!(get(node, "/api/scores/warm").source.as_deref(), Some("main"));

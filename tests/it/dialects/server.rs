@@ -1,11 +1,10 @@
 //! What a larder node answers to requests as Go clients send them.
 
-use std::time::{Duration, Instant};
-
 use larder::testing::{Fault, TestOrigin};
 use larder::{Dialect, Group, HttpPool};
 
 use super::{GO, PATIENCE, bytes_field, int_field, pool, ring_of_two};
+use crate::support::wait_until;
 
 struct Reply {
     status: u16,
@@ -225,11 +224,7 @@ fn who_asks_after_a_removal_does_not_get_a_load_from_before() {
     std::thread::scope(|scope| {
         // Over HTTP, so that the listener has a flight for the key as well.
         let before = scope.spawn(|| get(&pool, "/_groupcache/g/k").body);
-        let deadline = Instant::now() + PATIENCE;
-        while origin.hanging() == 0 {
-            assert!(Instant::now() < deadline, "the load has not begun");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the load has begun", || origin.hanging() > 0);
         origin.set_fault_of("k", None);
         assert_eq!(send(&pool, "DELETE", "/_groupcache/g/k", b"").status, 200);
         assert_eq!(get(&pool, "/_groupcache/g/k").status, 200, "the load that hangs is left");
