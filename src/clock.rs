@@ -10,9 +10,39 @@ use std::time::{Duration, Instant};
 
 /// A point on a [`Clock`], in milliseconds after its start.
 ///
-/// Eight bytes, also as an `Option`: every cache entry holds one.
+/// Eight bytes, also as an `Option`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(NonZeroU64);
+
+impl Tick {
+    /// The eight bytes of a tick, for an entry that carries one.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.0.get().to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
+        NonZeroU64::new(u64::from_le_bytes(bytes)).map(Self)
+    }
+
+    /// Hundredths of a second since the clock's start, for what need not be exact. Wraps after
+    /// 497 days.
+    pub(crate) fn coarse(self) -> u32 {
+        (self.0.get() / COARSE_MILLIS) as u32
+    }
+
+    /// What a difference of coarse times is.
+    pub(crate) fn coarse_duration(units: u64) -> Duration {
+        Duration::from_millis(units.saturating_mul(COARSE_MILLIS))
+    }
+
+    /// Milliseconds after the clock's start.
+    pub(crate) fn to_millis(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Milliseconds of a unit of coarse time.
+const COARSE_MILLIS: u64 = 10;
 
 /// Monotonic time: a wall clock that jumps changes nothing here.
 #[derive(Clone)]

@@ -119,6 +119,14 @@ impl<V: Clone> Flights<V> {
         flight.state.lock().superseded = !mutant::active(Mutant::DoomIsForgotten);
     }
 
+    /// Dooms all flights that there are, as [`doom`](Self::doom) does one.
+    pub(crate) fn doom_all(&self) {
+        let mut table = self.table.lock();
+        for (_, flight) in table.drain() {
+            flight.state.lock().superseded = true;
+        }
+    }
+
     /// Dooms the flight of `key` and starts one in its place, with no moment in between in which
     /// another could be started.
     pub(crate) fn take_over(self: &Arc<Self>, key: &[u8]) -> Leader<V> {

@@ -78,5 +78,5 @@ pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};
 pub use stats::{CacheStats, Stats};
-pub use store::Eviction;
+pub use store::RemovalCause;
 pub use wire::Dialect;

@@ -87,7 +87,9 @@ models! {
     writes::what_was_set_is_what_is_got:
         SetBesideFlights;
     stores::filling_a_small_budget_never_passes_it:
-        ReserveInTwoSteps ReplacedKeepsBytes;
+        ReserveInTwoSteps ReplacedKeepsBytes GrowUnreserved;
+    stores::a_lower_budget_holds_when_it_has_been_set:
+        ReserveByOldBudget;
 }
 
 /// A planted fault shows in every thread: models share this lock, mutants take it alone.

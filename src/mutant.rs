@@ -57,6 +57,10 @@ mutants! {
     ReserveInTwoSteps,
     /// `store`: an entry that was replaced keeps its bytes reserved.
     ReplacedKeepsBytes,
+    /// `store`: a lower budget is not noticed by who has just reserved by the old one.
+    ReserveByOldBudget,
+    /// `store`: a shard's table grows without asking for room.
+    GrowUnreserved,
     /// `loaders`: a job is left to an idle thread that another job has been left to already.
     CountIdleTwice,
     /// `loaders`: a thread whose wait timed out ends, whatever has been queued since.

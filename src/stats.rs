@@ -1,6 +1,7 @@
 //! Counters, by groupcache's names.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::sync::CachePadded;
 
@@ -73,6 +74,8 @@ pub struct Stats {
     pub getters_running: u64,
     /// Loads waiting for a getter to become free now.
     pub getters_queued: u64,
+    /// Bytes that both caches together may hold.
+    pub cache_bytes: u64,
     /// The keys that this node owns, or had to load itself.
     pub main: CacheStats,
     /// Copies of popular keys that peers own.
@@ -85,18 +88,29 @@ pub struct Stats {
 pub struct CacheStats {
     /// Entries held now.
     pub items: u64,
-    /// Bytes held now: keys, values, and the overhead of each entry.
+    /// Bytes of memory held now: keys, values, what the allocator adds to them, and this
+    /// cache's share of the tables that find them.
     pub bytes: u64,
     /// Look-ups.
     pub gets: u64,
     /// Look-ups that found a value.
     pub hits: u64,
-    /// Entries pushed out by newer ones.
+    /// Values that were put in.
+    pub admitted: u64,
+    /// Values served but not kept, because the budget has no room for them.
+    pub refused: u64,
+    /// Entries pushed out by newer ones, or by a smaller budget.
     pub evictions: u64,
     /// Entries dropped because their time to live was over.
     pub expired: u64,
-    /// Values served but not kept, because they can never fit into the budget.
-    pub refused: u64,
+    /// Entries whose place a newer value of the same key took.
+    pub replaced: u64,
+    /// Entries that were removed.
+    pub removed: u64,
+    /// How long what was pushed out lately had not been used, on average; to the hundredth of
+    /// a second. A cache whose evictions are older than its entries are of use is large
+    /// enough. Zero when nothing was pushed out.
+    pub eviction_age: Duration,
 }
 
 impl Counters {

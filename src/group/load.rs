@@ -13,7 +13,7 @@ use crate::getter::Loaded;
 use crate::loaders;
 use crate::mutant::{self, Mutant};
 use crate::peer::{Peer, PeerError};
-use crate::store::{Left, Which};
+use crate::store::{Left, Look, Which};
 use crate::sync;
 
 /// One in so many values from peers is kept in the hot cache, as in groupcache.
@@ -139,7 +139,7 @@ impl Group {
         let fetched = self.fetched(loaded, Source::Peer);
         let admit = sync::one_in(HOT_ONE_IN);
         let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
-            if admit { self.keep(Which::Hot, key, &fetched) } else { Left::new() }
+            if admit { self.keep(Which::Hot, key, &fetched) } else { self.left() }
         });
         self.tell(left.unwrap_or_default());
         fetched
@@ -197,7 +197,7 @@ impl Group {
         }
         let left = leader.land(result, |result| match result {
             Ok(fetched) => self.keep(Which::Main, key, fetched),
-            Err(_) => Left::new(),
+            Err(_) => self.left(),
         });
         match left {
             Some(left) => self.tell(left),
@@ -234,13 +234,13 @@ impl Group {
         if mutant::active(Mutant::NoSecondLookup) {
             return None;
         }
-        let hit = self.lookup(key)?;
+        let hit = self.lookup(key, Look::Peek)?;
         self.inner.counters.cache_hits.add_one();
         Some(hit)
     }
 
     pub(super) fn keep(&self, which: Which, key: &str, fetched: &Fetched) -> Left {
-        let mut left = Left::new();
+        let mut left = self.left();
         let value = fetched.value.clone();
         self.inner.store.insert(which, key.as_bytes(), value, fetched.expires, &mut left);
         left

@@ -18,7 +18,7 @@ use crate::getter::{Getter, Loaded};
 use crate::loaders::Loaders;
 use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
-use crate::store::{Eviction, Left, Store, Which};
+use crate::store::{Left, Look, RemovalCause, Store, Which};
 use crate::sync::OnceCell;
 use crate::sync::atomic::AtomicU64;
 use load::Asked;
@@ -160,18 +160,24 @@ impl Group {
 
     /// The value of `key` when this node's cache holds it; nothing is loaded.
     pub fn peek(&self, key: &str) -> Option<ByteView> {
-        self.lookup(key).map(|fetched| fetched.value)
+        self.lookup(key, Look::Peek).map(|fetched| fetched.value)
     }
 
     /// What the group has done so far, and what its caches hold.
     pub fn stats(&self) -> Stats {
         let (running, queued) = self.inner.loaders.load();
+        let (served, served_peers) = self.inner.store.served();
+        let counted = self.inner.counters.snapshot();
         Stats {
+            gets: counted.gets + served,
+            cache_hits: counted.cache_hits + served,
+            server_requests: counted.server_requests + served_peers,
+            cache_bytes: self.inner.store.budget() as u64,
             getters_running: running as u64,
             getters_queued: queued as u64,
             main: self.inner.store.stats(Which::Main),
             hot: self.inner.store.stats(Which::Hot),
-            ..self.inner.counters.snapshot()
+            ..counted
         }
     }
 
@@ -216,10 +222,13 @@ impl Group {
 
     /// The cached value, counted as a get when there is one.
     pub(crate) fn hit(&self, key: &str, asker: Asker) -> Option<Fetched> {
-        let hit = self.lookup(key)?;
-        self.count_get(asker);
-        self.inner.counters.cache_hits.add_one();
-        Some(hit)
+        // Counted by the shard, which is locked anyway: a counter of the group would be a
+        // cache line that all threads write to.
+        let look = match asker {
+            Asker::Here => Look::Here,
+            Asker::Peer => Look::Peer,
+        };
+        self.lookup(key, look)
     }
 
     /// The outcome of the flight that is under way for `key`, waited for on this thread and
@@ -279,9 +288,9 @@ impl Group {
         Ok(())
     }
 
-    fn lookup(&self, key: &str) -> Option<Fetched> {
-        let mut left = Left::new();
-        let found = self.inner.store.get(key.as_bytes(), &mut left);
+    fn lookup(&self, key: &str, look: Look) -> Option<Fetched> {
+        let mut left = self.left();
+        let found = self.inner.store.get(key.as_bytes(), look, &mut left);
         self.tell(left);
         let found = found?;
         let source = match found.which {
@@ -311,11 +320,16 @@ impl Group {
         }
     }
 
+    /// A list of what leaves, for [`Group::tell`].
+    fn left(&self) -> Left {
+        Left::new(self.inner.options.on_evict.is_some())
+    }
+
     /// Tells the eviction listener what has left; called with no lock held.
     fn tell(&self, left: Left) {
         let Some(listener) = &self.inner.options.on_evict else { return };
-        for (entry, why) in left {
-            listener(&String::from_utf8_lossy(&entry.key), &entry.value, why);
+        for (gone, why) in left.into_entries() {
+            listener(&String::from_utf8_lossy(gone.entry.key()), &gone.entry.value(), why);
         }
     }
 }
@@ -341,4 +355,4 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 /// What the eviction listener is told: key, value, cause.
-type OnEvict = Arc<dyn Fn(&str, &ByteView, Eviction) + Send + Sync>;
+type OnEvict = Arc<dyn Fn(&str, &ByteView, RemovalCause) + Send + Sync>;

@@ -8,7 +8,7 @@ use super::{Group, OnEvict};
 use crate::byte_view::ByteView;
 use crate::error::{Error, Result};
 use crate::getter::Getter;
-use crate::store::Eviction;
+use crate::store::RemovalCause;
 
 /// The options of a group: limits and times, each with a default that suits most.
 ///
@@ -77,7 +77,7 @@ impl GroupOptions {
         Self { max_queued_loads, ..self }
     }
 
-    /// Longest key, in bytes. Defaults to 4 KiB.
+    /// Longest key, in bytes; 65,535 at most. Defaults to 4 KiB.
     pub fn key_bytes(self, key_bytes: usize) -> Self {
         Self { key_bytes, ..self }
     }
@@ -95,7 +95,7 @@ impl GroupOptions {
     /// so it may call the group. Two threads may call it at once.
     pub fn on_evict(
         self,
-        listener: impl Fn(&str, &ByteView, Eviction) + Send + Sync + 'static,
+        listener: impl Fn(&str, &ByteView, RemovalCause) + Send + Sync + 'static,
     ) -> Self {
         Self { on_evict: Some(Arc::new(listener)), ..self }
     }
@@ -110,6 +110,10 @@ impl GroupOptions {
         if self.max_getters == 0 {
             let reason = "is 0, so nothing could ever be loaded: allow at least 1";
             return Err(Error::bad_setting("max_getters", reason));
+        }
+        if self.key_bytes > usize::from(u16::MAX) {
+            let reason = "is more than the cache can hold: 65535 at most; hash longer keys";
+            return Err(Error::bad_setting("key_bytes", reason));
         }
         Group::from_options(self, name, getter)
     }

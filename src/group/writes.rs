@@ -5,22 +5,50 @@ use super::{Fetched, Group, Source};
 use crate::error::Result;
 use crate::getter::Loaded;
 use crate::mutant::{self, Mutant};
-use crate::store::{Eviction, Left, Which};
+use crate::store::{Left, RemovalCause, Which};
 use crate::sync::atomic::Ordering;
 
 impl Group {
+    /// Empties both caches of this node. A load that is under way reaches those who wait for
+    /// it and is not kept.
+    ///
+    /// Each part of the cache is locked for a moment only, so gets go on meanwhile; what they
+    /// load anew is kept. The eviction listener hears of every entry, as
+    /// [`RemovalCause::Removed`].
+    pub fn clear(&self) {
+        self.inner.asking.doom_all();
+        self.inner.loading.doom_all();
+        let mut left = self.left();
+        self.inner.store.clear(&mut left);
+        self.count_write();
+        self.tell(left);
+    }
+
+    /// Changes how many bytes of memory both caches together may hold; when it returns they
+    /// hold no more. With 0 nothing is cached.
+    ///
+    /// Entries leave one by one, with a lock held for one at a time, so gets go on meanwhile.
+    /// How many locks share the work was chosen by the group's first budget, one for each
+    /// 256 KiB and 64 at most: a cache that is to grow from very small to very large serves
+    /// many threads better when it begins large.
+    pub fn set_cache_bytes(&self, cache_bytes: usize) {
+        let mut left = self.left();
+        self.inner.store.set_budget(cache_bytes, &mut left);
+        self.tell(left);
+    }
+
     /// Removes `key` from this node. Whoever asks afterwards does not get what was there, nor
     /// what a load that began before brings.
     pub(crate) fn remove_local(&self, key: &str) {
-        let mut left = Left::new();
+        let mut left = self.left();
         if mutant::active(Mutant::RemoveBeforeDoom) {
-            self.inner.store.remove(key.as_bytes(), Eviction::Removed, &mut left);
+            self.inner.store.remove(key.as_bytes(), RemovalCause::Removed, &mut left);
         }
         // Flights first: one that lands in between must find that it is not to keep its value.
         self.inner.asking.doom(key.as_bytes());
         self.inner.loading.doom(key.as_bytes());
         if !mutant::active(Mutant::RemoveBeforeDoom) {
-            self.inner.store.remove(key.as_bytes(), Eviction::Removed, &mut left);
+            self.inner.store.remove(key.as_bytes(), RemovalCause::Removed, &mut left);
         }
         self.count_write();
         self.tell(left);
@@ -66,8 +94,8 @@ impl Group {
 
     /// Out with the old value first: the new one may be too large to be kept.
     fn replace(&self, key: &str, fetched: &Fetched) -> Left {
-        let mut left = Left::new();
-        self.inner.store.remove(key.as_bytes(), Eviction::Replaced, &mut left);
+        let mut left = self.left();
+        self.inner.store.remove(key.as_bytes(), RemovalCause::Replaced, &mut left);
         left.extend(self.keep(Which::Main, key, fetched));
         left
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::on_threads;
 use crate::clock::Clock;
-use crate::lru::entry_bytes;
-use crate::store::{Left, Store, Which};
+use crate::lru::{Lru, entry_bytes};
+use crate::store::{Left, Look, Store, Which};
 
-/// Room for three entries without a value.
-const BUDGET: usize = 3 * entry_bytes(1, 0);
+/// Room for three entries without a value, and for the tables of two shards.
+const BUDGET: usize = 3 * entry_bytes(1, 0, false) + 2 * Lru::SMALLEST_TABLE_BYTES;
 
 /// What each thread does: key, cache, and the value's length.
 const INSERTS: [[(&[u8], Which, usize); 3]; 3] = [
@@ -22,13 +22,37 @@ pub(super) fn filling_a_small_budget_never_passes_it() {
     let shared = Arc::clone(&store);
     on_threads(INSERTS.len(), move |thread| {
         for (key, which, len) in INSERTS[thread] {
-            let mut left = Left::new();
+            let mut left = Left::default();
             shared.insert(which, key, vec![0; len].into(), None, &mut left);
             assert!(shared.reserved() <= BUDGET, "more is reserved than the budget");
-            if let Some(found) = shared.get(key, &mut left) {
+            if let Some(found) = shared.get(key, Look::Peek, &mut left) {
                 assert!(found.value.len() < BUDGET, "a value that cannot fit was kept");
             }
         }
     });
     store.validate();
+}
+
+/// Budgets that a thread sets while others fill the store.
+const BUDGETS: [usize; 2] = [BUDGET / 2, BUDGET - 100];
+
+pub(super) fn a_lower_budget_holds_when_it_has_been_set() {
+    let store = Arc::new(Store::new(BUDGET, Clock::monotonic()));
+    let shared = Arc::clone(&store);
+    on_threads(INSERTS.len(), move |thread| {
+        let mut left = Left::default();
+        if thread == 0 {
+            for budget in BUDGETS {
+                shared.set_budget(budget, &mut left);
+                assert!(shared.held() <= budget, "more is held than the budget allows");
+            }
+            return;
+        }
+        for (key, which, len) in INSERTS[thread] {
+            shared.insert(which, key, vec![0; len].into(), None, &mut left);
+        }
+        shared.clear(&mut left);
+    });
+    store.validate();
+    assert!(store.reserved() <= BUDGETS[1], "the last budget holds");
 }

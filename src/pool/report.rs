@@ -36,6 +36,7 @@ const COUNTERS: &[Field<Stats>] = &[
 const GAUGES: &[Field<Stats>] = &[
     ("getters_running", "Getter calls running", |s| s.getters_running),
     ("getters_queued", "Loads waiting for a getter", |s| s.getters_queued),
+    ("cache_bytes", "Bytes that both caches together may hold", |s| s.cache_bytes),
 ];
 
 const LISTENER_GAUGES: &[Field<ListenerStats>] = &[("open", "Connections open", |l| l.open)];
@@ -58,15 +59,21 @@ const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
 
 const CACHE_GAUGES: &[Field<CacheStats>] = &[
     ("items", "Entries held", |c| c.items),
-    ("bytes", "Bytes held, overhead included", |c| c.bytes),
+    ("bytes", "Bytes of memory held", |c| c.bytes),
+    ("eviction_age_ms", "Time since their last use of entries lately evicted", |c| {
+        c.eviction_age.as_millis() as u64
+    }),
 ];
 
 const CACHE_COUNTERS: &[Field<CacheStats>] = &[
     ("gets", "Look-ups", |c| c.gets),
     ("hits", "Look-ups that found a value", |c| c.hits),
+    ("admitted", "Values put in", |c| c.admitted),
+    ("refused", "Values not kept because there was no room", |c| c.refused),
     ("evictions", "Entries pushed out by newer ones", |c| c.evictions),
     ("expired", "Entries dropped at the end of their time to live", |c| c.expired),
-    ("refused", "Values not kept because they can never fit", |c| c.refused),
+    ("replaced", "Entries whose place a newer value took", |c| c.replaced),
+    ("removed", "Entries that were removed", |c| c.removed),
 ];
 
 /// `/stats`.

@@ -38,10 +38,11 @@ pub(crate) fn encode_before_value(spec: &Spec, group: &str, key: &str, loaded: &
 
 /// Reads a `GetResponse` and checks that it answers for this group and key.
 ///
-/// The value is a part of `body`, not a copy.
+/// A long value is a part of `body`, not a copy.
 pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
+    let held = body.capacity();
     let message = GetResponse::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
-    let value = ByteView::from_bytes(message.value.unwrap_or_default());
+    let value = ByteView::part_of_body(message.value.unwrap_or_default(), held);
     match (message.checksum, spec.answers) {
         (None, Answers::Sealed) => return Err("the answer carries no checksum".to_owned()),
         (Some(sent), _) if sent != checksum(group, key, &value, message.ttl_ms) => {

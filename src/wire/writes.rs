@@ -13,6 +13,7 @@ use crate::getter::Loaded;
 
 /// Reads a `SetRequest`, which must name the group and the key that its path names.
 pub(crate) fn read_set(group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
+    let held = body.capacity();
     let message = SetRequest::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
     for (what, sent, named) in [("group", message.group, group), ("key", message.key, key)] {
         let sent = sent.ok_or_else(|| format!("the body names no {what}"))?;
@@ -20,7 +21,7 @@ pub(crate) fn read_set(group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, 
             return Err(format!("the body names another {what} than the path"));
         }
     }
-    let value = ByteView::from_bytes(message.value.unwrap_or_default());
+    let value = ByteView::part_of_body(message.value.unwrap_or_default(), held);
     // What has expired on its way takes the old value's place all the same.
     let ttl = ttl_until(message.expire).unwrap_or(Some(Duration::ZERO));
     Ok(Loaded { value, ttl })

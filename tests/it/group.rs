@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use larder::testing::{Fault, TestOrigin};
 use larder::{
-    Error, Eviction, Getter, Group, GroupOptions, Loaded, NoPeers, NotFound, Peer, PeerError,
-    PeerPicker,
+    Error, Getter, Group, GroupOptions, Loaded, NoPeers, NotFound, Peer, PeerError, PeerPicker,
+    RemovalCause,
 };
 
 use crate::support::{PATIENCE, wait_until};
@@ -55,7 +55,7 @@ fn the_eviction_listener_hears_of_every_entry_that_leaves_and_may_call_the_group
     assert!(heard.try_recv().is_err(), "nothing else has left");
     assert_eq!(gone.len() as u64 + stats.main.items, 50);
     for (key, len, why) in gone {
-        assert_eq!((key, why), (len.to_string(), Eviction::Size));
+        assert_eq!((key, why), (len.to_string(), RemovalCause::Size));
     }
     *slot.lock().unwrap() = None;
 }
@@ -87,6 +87,54 @@ fn a_value_lives_as_long_as_its_getter_says() {
     group.get("k").unwrap();
     assert_eq!(origin.loads("k"), 2);
     assert!(group.stats().main.expired >= 1);
+}
+
+#[test]
+fn a_cleared_group_loads_anew_and_tells_what_left() {
+    let (told, heard) = mpsc::channel();
+    let told = Mutex::new(told);
+    let origin = TestOrigin::new();
+    let group = GroupOptions::new(1 << 20)
+        .on_evict(move |key, _, why| told.lock().unwrap().send((key.to_owned(), why)).unwrap())
+        .build("g", origin.clone())
+        .unwrap();
+    group.get("k").unwrap();
+    group.clear();
+    assert_eq!(heard.try_recv(), Ok(("k".to_owned(), RemovalCause::Removed)));
+    assert_eq!((group.peek("k"), group.stats().main.bytes), (None, 0));
+    group.get("k").unwrap();
+    assert_eq!((origin.loads("k"), group.stats().main.removed), (2, 1));
+}
+
+#[test]
+fn what_is_being_loaded_while_a_group_is_cleared_is_not_kept() {
+    let origin = TestOrigin::new();
+    let group = Group::new("g", 1 << 20, origin.clone()).unwrap();
+    origin.set_fault(Fault::Hang);
+    std::thread::scope(|scope| {
+        let caller = scope.spawn(|| group.get("k"));
+        wait_until("the load has begun", || origin.loads("k") == 1);
+        group.clear();
+        origin.release();
+        caller.join().unwrap().unwrap();
+    });
+    assert_eq!(group.peek("k"), None);
+}
+
+#[test]
+fn a_budget_can_be_lowered_and_raised() {
+    let group = Group::new("g", 1 << 20, |key: &str| Ok(vec![7; key.parse()?])).unwrap();
+    let fill = || (1_000..2_000).for_each(|len| drop(group.get(&len.to_string()).unwrap()));
+    fill();
+    for cache_bytes in [100_000, 0, 4 << 20] {
+        group.set_cache_bytes(cache_bytes);
+        let stats = group.stats();
+        assert_eq!(stats.cache_bytes, cache_bytes as u64);
+        assert!(stats.main.bytes <= stats.cache_bytes, "{stats:?}");
+        fill();
+        assert!(group.stats().main.bytes <= stats.cache_bytes, "{stats:?}");
+    }
+    assert_eq!(group.stats().main.items, 1_000);
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! One allocation that holds bytes and the count of who shares them.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use triomphe::ThinArc;
+
+/// Immutable bytes behind one pointer: count, length and bytes are a single allocation.
+#[derive(Clone)]
+pub(crate) struct Block(ThinArc<(), u8>);
+
+/// What stands before the bytes: count and length.
+const HEAD_BYTES: usize = 2 * size_of::<usize>();
+
+thread_local! {
+    /// Where parts are joined: a block is made from one slice. Grows to the largest block that
+    /// the thread has made, which is small.
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Block {
+    /// A block of all `parts`, one after the other.
+    pub(crate) fn join(parts: &[&[u8]]) -> Self {
+        JOINED.with_borrow_mut(|joined| {
+            joined.clear();
+            for part in parts {
+                joined.extend_from_slice(part);
+            }
+            Self::from(&joined[..])
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// Bytes of memory that a block of `len` bytes takes.
+    pub(crate) const fn footprint(len: usize) -> usize {
+        allocated(HEAD_BYTES.saturating_add(len))
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({} bytes)", self.bytes().len())
+    }
+}
+
+impl From<&[u8]> for Block {
+    fn from(bytes: &[u8]) -> Self {
+        Self(ThinArc::from_header_and_slice((), bytes))
+    }
+}
+
+/// What glibc's allocator takes for `len` bytes: a header of 8 bytes, rounded up to 16, and
+/// whole pages for what it maps on its own. Others take about as much.
+pub(crate) const fn allocated(len: usize) -> usize {
+    const SMALLEST: usize = 32;
+    const MAPPED: usize = 128 << 10;
+    const PAGE: usize = 4 << 10;
+    let unit = if len < MAPPED { 16 } else { PAGE };
+    let rounded = len.saturating_add(8 + unit - 1) & !(unit - 1);
+    if rounded < SMALLEST { SMALLEST } else { rounded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_in_one_allocation_behind_one_pointer() {
+        let block = Block::join(&[b"key", b"", b"value"]);
+        assert_eq!(block.bytes(), b"keyvalue");
+        assert_eq!(block.clone().bytes().as_ptr(), block.bytes().as_ptr());
+        assert_eq!(size_of::<Option<Block>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn a_footprint_is_what_glibc_takes() {
+        // 20 + 100 bytes, count and length, and the allocator's header: nothing is rounded.
+        assert_eq!(Block::footprint(120), 144);
+        assert_eq!(Block::footprint(121), 160);
+        assert_eq!(Block::footprint(0), 32);
+        assert_eq!(allocated(1 << 20), (1 << 20) + (4 << 10));
+    }
+}

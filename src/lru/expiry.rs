@@ -1,0 +1,83 @@
+//! Which entries expire, soonest first.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::table::{Table, renumbered};
+use crate::clock::Tick;
+
+/// A heap of expiries. What has left the cache, or expires at another time by now, stays in
+/// it until its turn comes or until half of the heap is such.
+#[derive(Debug, Default)]
+pub(super) struct Expiries {
+    heap: BinaryHeap<Reverse<(Tick, u32)>>,
+    /// Entries of the cache that expire.
+    live: usize,
+}
+
+/// Bytes that an entry which expires takes here: twice its place, for those that have left.
+pub(super) const EXPIRY_BYTES: usize = 2 * size_of::<(Tick, u32)>();
+
+impl Expiries {
+    pub(super) fn add(&mut self, expires: Tick, index: u32, table: &Table) {
+        if self.heap.len() > 2 * self.live + 16 {
+            self.heap.retain(|&Reverse((tick, index))| is_true(tick, index, table));
+            self.heap.shrink_to(2 * self.live);
+        }
+        self.heap.push(Reverse((expires, index)));
+        self.live += 1;
+    }
+
+    /// One that was added has left.
+    pub(super) fn leave(&mut self) {
+        self.live -= 1;
+        if self.live == 0 {
+            self.heap = BinaryHeap::new();
+        }
+    }
+
+    /// When the next entry expires, or one that has left would have.
+    pub(super) fn soonest(&self) -> Option<Tick> {
+        self.heap.peek().map(|&Reverse((tick, _))| tick)
+    }
+
+    /// An entry that has expired; it is still in the table.
+    pub(super) fn pop(&mut self, now: Tick, table: &Table) -> Option<u32> {
+        while self.soonest().is_some_and(|tick| tick <= now) {
+            let Reverse((tick, index)) = self.heap.pop()?;
+            if is_true(tick, index, table) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub(super) fn renumber(&mut self, moved: &[u32]) {
+        let entries = std::mem::take(&mut self.heap).into_iter();
+        let moved = entries.map(|Reverse((tick, index))| Reverse((tick, renumbered(moved, index))));
+        self.heap = moved.collect();
+    }
+
+    #[cfg(test)]
+    pub(super) fn validate(&self, table: &Table, live: &std::collections::BTreeSet<u32>) {
+        let expiring: Vec<u32> = live
+            .iter()
+            .copied()
+            .filter(|&index| table.node(index).is_some_and(|node| node.expires().is_some()))
+            .collect();
+        assert_eq!(self.live, expiring.len(), "entries that expire");
+        for index in expiring {
+            let known = self
+                .heap
+                .iter()
+                .any(|&Reverse((tick, known))| known == index && is_true(tick, index, table));
+            assert!(known, "node {index} expires and nobody knows");
+        }
+    }
+}
+
+/// Does the entry at `index` expire at `tick`? Another that has taken its place and expires
+/// then as well is as good.
+fn is_true(tick: Tick, index: u32, table: &Table) -> bool {
+    table.node(index).is_some_and(|node| node.block.is_some() && node.expires() == Some(tick))
+}

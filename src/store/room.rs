@@ -1,0 +1,139 @@
+//! The budget: how room is made, and given back.
+
+use super::{Left, RemovalCause, Store};
+use crate::clock::Tick;
+use crate::lru::{Evicted, Which};
+use crate::mutant::{self, Mutant};
+use crate::sync::atomic::Ordering;
+
+/// The hot cache gives way when it holds more than this share of the main cache's bytes, as
+/// in groupcache.
+const HOT_SHARE: usize = 8;
+
+/// So many expired entries leave a shard while its lock is held.
+const EXPIRED_AT_ONCE: usize = 64;
+
+impl Store {
+    /// Makes room for `bytes`, beginning in the shard `home`; false when there is none to be
+    /// made.
+    pub(super) fn reserve(&self, bytes: usize, home: usize, now: Tick, left: &mut Left) -> bool {
+        let mut from = home;
+        while !self.try_reserve(bytes) {
+            if bytes > self.budget() {
+                return false;
+            }
+            // With nothing left to evict, the room is held by entries on their way in.
+            if !self.evict_expired(now, left) && !self.evict_one(from, now, left) {
+                return false;
+            }
+            // A long value takes a little from every shard, not everything from its own.
+            from += 1;
+        }
+        true
+    }
+
+    /// Lowers or raises the budget; when it returns, no more than `bytes` are held.
+    pub(crate) fn set_budget(&self, bytes: usize, left: &mut Left) {
+        self.budget.store(bytes, Ordering::SeqCst);
+        let mut from = 0;
+        while self.reserved.load(Ordering::SeqCst) > bytes {
+            let now = self.clock.now();
+            if !self.evict_expired(now, left) && !self.evict_one(from, now, left) {
+                return;
+            }
+            from += 1;
+        }
+    }
+
+    pub(crate) fn budget(&self) -> usize {
+        self.budget.load(Ordering::SeqCst)
+    }
+
+    fn try_reserve(&self, bytes: usize) -> bool {
+        let budget = self.budget();
+        let Some(room) = budget.checked_sub(bytes) else { return false };
+        if mutant::active(Mutant::ReserveInTwoSteps) {
+            let fits = self.reserved.load(Ordering::SeqCst) <= room;
+            return fits && self.reserved.fetch_add(bytes, Ordering::SeqCst) < usize::MAX;
+        }
+        let reserved = self.reserved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+            (used <= room).then_some(used + bytes)
+        });
+        // Who lowered the budget in between may have seen no need to evict for these bytes.
+        let stale = || self.budget() < budget && !mutant::active(Mutant::ReserveByOldBudget);
+        if reserved.is_ok() && stale() {
+            self.give_back(bytes);
+            return false;
+        }
+        reserved.is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.reserved.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Evicts an entry of the cache whose turn it is: from the shard `from`, or from the first
+    /// after it that has one.
+    fn evict_one(&self, from: usize, now: Tick, left: &mut Left) -> bool {
+        let hot = self.hot_bytes.load(Ordering::Relaxed);
+        let main = self.reserved.load(Ordering::Relaxed).saturating_sub(hot);
+        let turns = if hot > main / HOT_SHARE {
+            [Which::Hot, Which::Main]
+        } else {
+            [Which::Main, Which::Hot]
+        };
+        turns.into_iter().any(|which| {
+            (from..from + self.shards.len()).any(|at| {
+                let mut shard = self.shards[at % self.shards.len()].lock();
+                let Some(victim) = shard.evict(which, now) else { return false };
+                let freed = shard.lru.shrink();
+                drop(shard);
+                self.give_back(freed);
+                self.release(victim, RemovalCause::Size, left);
+                true
+            })
+        })
+    }
+
+    /// Evicts what has expired, if anything may have; false when nothing had.
+    fn evict_expired(&self, now: Tick, left: &mut Left) -> bool {
+        if self.soonest.load(Ordering::SeqCst) > now.to_millis() {
+            return false;
+        }
+        // Before looking: an entry that comes in meanwhile lowers it again.
+        self.soonest.store(u64::MAX, Ordering::SeqCst);
+        let mut any = false;
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let expired = std::iter::from_fn(|| shard.evict_expired(now));
+            let expired: Vec<Evicted> = expired.take(EXPIRED_AT_ONCE).collect();
+            let freed = shard.lru.shrink();
+            self.note_expiry(shard.lru.soonest_expiry());
+            drop(shard);
+            self.give_back(freed);
+            any |= !expired.is_empty();
+            for entry in expired {
+                self.release(entry, RemovalCause::Expired, left);
+            }
+        }
+        any
+    }
+
+    pub(super) fn note_expiry(&self, expires: Option<Tick>) {
+        if let Some(expires) = expires {
+            self.soonest.fetch_min(expires.to_millis(), Ordering::SeqCst);
+        }
+    }
+
+    /// Gives back the bytes of an entry that has left, and notes that it has.
+    pub(super) fn release(&self, gone: Evicted, why: RemovalCause, left: &mut Left) {
+        let bytes = gone.entry.bytes();
+        if gone.which == Which::Hot {
+            self.hot_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        if why != RemovalCause::Replaced || !mutant::active(Mutant::ReplacedKeepsBytes) {
+            self.give_back(bytes);
+        }
+        left.push(gone, why);
+    }
+}

@@ -1,0 +1,185 @@
+//! One shard: a map and what it counts, behind one mutex.
+
+use crate::clock::{Clock, Tick};
+use crate::lru::{Entry, Evicted, Lookup, Lru, Which};
+use crate::stats::CacheStats;
+
+use super::RemovalCause;
+
+/// So many look-ups of a shard share one reading of the clock for when an entry was used:
+/// reading it costs a good part of a look-up.
+const GETS_PER_CLOCK_READ: u64 = 64;
+
+/// How much of [`Side::eviction_age`] one eviction replaces: one part of so many.
+const AGE_MEMORY: i64 = 16;
+
+/// Whose look-up it is, for the group's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Of nobody who gets the value.
+    Peek,
+    /// Of a get of this node.
+    Here,
+    /// Of a get that came from a peer.
+    Peer,
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) lru: Lru,
+    /// The coarse time of the last reading of the clock.
+    now: u32,
+    gets: u64,
+    /// Hits of gets, and those of them that came from peers.
+    pub(super) served: u64,
+    pub(super) served_peers: u64,
+    main: Side,
+    hot: Side,
+}
+
+/// What is counted for each of the two caches.
+#[derive(Debug, Default)]
+struct Side {
+    hits: u64,
+    admitted: u64,
+    refused: u64,
+    evictions: u64,
+    expired: u64,
+    replaced: u64,
+    removed: u64,
+    /// Coarse time between last use and eviction, a mean over the last evictions.
+    eviction_age: i64,
+}
+
+impl Shard {
+    pub(super) fn new() -> Self {
+        Self {
+            lru: Lru::new(),
+            now: 0,
+            gets: 0,
+            served: 0,
+            served_peers: 0,
+            main: Side::default(),
+            hot: Side::default(),
+        }
+    }
+
+    pub(super) fn get(&mut self, hash: u32, key: &[u8], look: Look, clock: &Clock) -> Lookup {
+        self.gets += 1;
+        if self.gets.is_multiple_of(GETS_PER_CLOCK_READ) {
+            self.now = clock.now().coarse();
+        }
+        let found = self.lru.get(hash, key, self.now, || clock.now());
+        match &found {
+            Lookup::Hit { which, .. } => {
+                self.side(*which).hits += 1;
+                self.served += u64::from(look != Look::Peek);
+                self.served_peers += u64::from(look == Look::Peer);
+            }
+            Lookup::Miss => {}
+            Lookup::Expired(entry) => self.count(entry.which, RemovalCause::Expired),
+        }
+        found
+    }
+
+    /// Puts an entry in; the table must have room or be allowed to grow.
+    pub(super) fn insert(
+        &mut self,
+        which: Which,
+        hash: u32,
+        entry: Entry,
+        now: Tick,
+    ) -> Option<Evicted> {
+        self.now = now.coarse();
+        self.side(which).admitted += 1;
+        let replaced = self.lru.insert(which, hash, entry, self.now);
+        if let Some(old) = &replaced {
+            self.count(old.which, RemovalCause::Replaced);
+        }
+        replaced
+    }
+
+    pub(super) fn remove(&mut self, hash: u32, key: &[u8], why: RemovalCause) -> Option<Evicted> {
+        let removed = self.lru.remove(hash, key)?;
+        self.count(removed.which, why);
+        Some(removed)
+    }
+
+    pub(super) fn evict(&mut self, which: Which, now: Tick) -> Option<Evicted> {
+        let victim = self.lru.evict(which)?;
+        self.count(which, RemovalCause::Size);
+        let age = now.coarse().wrapping_sub(victim.used);
+        let side = self.side(which);
+        let change = i64::from(age) - side.eviction_age;
+        side.eviction_age += if side.evictions == 1 { change } else { change / AGE_MEMORY };
+        Some(victim)
+    }
+
+    pub(super) fn evict_expired(&mut self, now: Tick) -> Option<Evicted> {
+        let expired = self.lru.evict_expired(now)?;
+        self.count(expired.which, RemovalCause::Expired);
+        Some(expired)
+    }
+
+    /// Takes everything out at once.
+    pub(super) fn clear(&mut self) -> Lru {
+        for which in Which::BOTH {
+            self.side(which).removed += self.lru.len(which) as u64;
+        }
+        std::mem::replace(&mut self.lru, Lru::new())
+    }
+
+    pub(super) fn refuse(&mut self, which: Which) {
+        self.side(which).refused += 1;
+    }
+
+    /// Adds what this shard has counted for one cache.
+    pub(super) fn add_to(&self, which: Which, sum: &mut CacheStats) {
+        let (side, gets) = match which {
+            Which::Main => (&self.main, self.gets),
+            // What main answered was not looked up in hot.
+            Which::Hot => (&self.hot, self.gets - self.main.hits),
+        };
+        sum.items += self.lru.len(which) as u64;
+        sum.bytes += (self.lru.bytes(which) + self.table_bytes(which)) as u64;
+        sum.gets += gets;
+        sum.hits += side.hits;
+        sum.admitted += side.admitted;
+        sum.refused += side.refused;
+        sum.evictions += side.evictions;
+        sum.expired += side.expired;
+        sum.replaced += side.replaced;
+        sum.removed += side.removed;
+    }
+
+    /// The mean age at eviction of one cache's entries, when any were evicted.
+    pub(super) fn eviction_age(&self, which: Which) -> Option<u32> {
+        let side = if which == Which::Main { &self.main } else { &self.hot };
+        (side.evictions > 0).then_some(side.eviction_age as u32)
+    }
+
+    /// One cache's share of the table, by entries; the main cache has what is nobody's.
+    fn table_bytes(&self, which: Which) -> usize {
+        let [main, hot] = Which::BOTH.map(|which| self.lru.len(which));
+        let hots = self.lru.table_bytes() * hot / (main + hot).max(1);
+        if which == Which::Hot { hots } else { self.lru.table_bytes() - hots }
+    }
+
+    fn count(&mut self, which: Which, why: RemovalCause) {
+        let side = self.side(which);
+        let counter = match why {
+            RemovalCause::Size => &mut side.evictions,
+            RemovalCause::Expired => &mut side.expired,
+            RemovalCause::Replaced => &mut side.replaced,
+            RemovalCause::Removed => &mut side.removed,
+        };
+        *counter += 1;
+    }
+
+    fn side(&mut self, which: Which) -> &mut Side {
+        match which {
+            Which::Main => &mut self.main,
+            Which::Hot => &mut self.hot,
+        }
+    }
+}
