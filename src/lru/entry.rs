@@ -64,10 +64,7 @@ impl Entry {
     }
 
     pub(crate) fn expires(&self) -> Option<Tick> {
-        if self.bits & EXPIRES == 0 {
-            return None;
-        }
-        self.block.bytes().last_chunk().copied().and_then(Tick::from_bytes)
+        expires(&self.block, self.bits)
     }
 
     /// As [`entry_bytes`] says.
@@ -79,6 +76,14 @@ impl Entry {
         };
         entry_bytes(usize::from(self.key_len), value_len, expires)
     }
+}
+
+/// When an entry that lies in pieces expires.
+pub(super) fn expires(block: &Block, bits: u16) -> Option<Tick> {
+    if bits & EXPIRES == 0 {
+        return None;
+    }
+    block.bytes().last_chunk().copied().and_then(Tick::from_bytes)
 }
 
 /// The value of an entry that lies in pieces.

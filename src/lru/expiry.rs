@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::entry::expires;
+#[cfg(test)]
+use super::table::EXPIRES;
 use super::table::{Table, renumbered};
 use crate::clock::Tick;
 
@@ -63,7 +66,7 @@ impl Expiries {
         let expiring: Vec<u32> = live
             .iter()
             .copied()
-            .filter(|&index| table.node(index).is_some_and(|node| node.expires().is_some()))
+            .filter(|&index| table.node(index).is_some_and(|node| node.has(EXPIRES)))
             .collect();
         assert_eq!(self.live, expiring.len(), "entries that expire");
         for index in expiring {
@@ -79,5 +82,6 @@ impl Expiries {
 /// Does the entry at `index` expire at `tick`? Another that has taken its place and expires
 /// then as well is as good.
 fn is_true(tick: Tick, index: u32, table: &Table) -> bool {
-    table.node(index).is_some_and(|node| node.block.is_some() && node.expires() == Some(tick))
+    let Some(node) = table.node(index) else { return false };
+    table.block(index).is_some_and(|block| expires(block, node.bits) == Some(tick))
 }

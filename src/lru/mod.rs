@@ -96,16 +96,17 @@ impl Lru {
         used: u32,
         now: impl FnOnce() -> Tick,
     ) -> Lookup {
-        let Some(index) = self.table.find(hash, key) else { return Lookup::Miss };
-        let Some(node) = self.table.node_mut(index) else { return Lookup::Miss };
-        let expires = node.expires();
+        let Some((index, block)) = self.table.find(hash, key) else { return Lookup::Miss };
+        let Some(&node) = self.table.node(index) else { return Lookup::Miss };
+        let expires = entry::expires(block, node.bits);
         if expires.is_some_and(|expires| expires <= now()) {
             return self.take(index).map_or(Lookup::Miss, Lookup::Expired);
         }
-        node.used = used;
-        let Some(block) = &node.block else { return Lookup::Miss };
         let big = if node.has(BIG) { self.big.get(&index) } else { None };
         let value = entry::value(block, node.key_len, node.bits, big);
+        if let Some(node) = self.table.node_mut(index) {
+            node.used = used;
+        }
         let which = which(node);
         let side = if which == Which::Main { &mut self.main } else { &mut self.hot };
         side.order.hit(&mut self.table, index);
@@ -121,16 +122,16 @@ impl Lru {
         used: u32,
     ) -> Option<Evicted> {
         let replaced = self.remove(hash, entry.key());
-        let bytes = entry.bytes();
+        let (bytes, expires) = (entry.bytes(), entry.expires());
         let Entry { block, key_len, mut bits, big } = entry;
         if which == Which::Hot {
             bits |= HOT;
         }
-        let index = self.table.insert(Node::new(block, hash, key_len, bits, used));
+        let index = self.table.insert(Node::new(hash, key_len, bits, used), block);
         if let Some(value) = big {
             self.big.insert(index, value);
         }
-        if let Some(expires) = self.table.node(index).and_then(Node::expires) {
+        if let Some(expires) = expires {
             self.expiries.add(expires, index, &self.table);
         }
         let side = self.side(which);
@@ -142,7 +143,7 @@ impl Lru {
     }
 
     pub(crate) fn remove(&mut self, hash: u32, key: &[u8]) -> Option<Evicted> {
-        let index = self.table.find(hash, key)?;
+        let (index, _) = self.table.find(hash, key)?;
         self.take(index)
     }
 
@@ -208,15 +209,15 @@ impl Lru {
     #[cfg(test)]
     /// The entry that is at an index now, if any, and its cache.
     pub(crate) fn entry(&self, index: u32) -> Option<(Entry, Which)> {
-        let node = self.table.node(index)?;
-        let block = node.block.clone()?;
+        let block = self.table.block(index)?.clone();
+        let node = *self.table.node(index)?;
         let big = self.big.get(&index).cloned();
         let bits = node.bits & (BIG | EXPIRES);
         Some((Entry { block, key_len: node.key_len, bits, big }, which(node)))
     }
 
     fn take(&mut self, index: u32) -> Option<Evicted> {
-        let node = self.table.node(index)?;
+        let node = *self.table.node(index)?;
         let (which, used, key_len) = (which(node), node.used, node.key_len);
         let bits = node.bits & (BIG | EXPIRES);
         let (table, side) = self.table_and_side(which);
@@ -266,7 +267,7 @@ impl Lru {
     }
 }
 
-fn which(node: &Node) -> Which {
+fn which(node: Node) -> Which {
     if node.has(HOT) { Which::Hot } else { Which::Main }
 }
 
