@@ -37,7 +37,13 @@ pub(crate) fn thread_cpu() -> Duration {
 
 /// Memory of this process that is resident now.
 pub(crate) fn resident_bytes() -> u64 {
-    let resident = field("/proc/self/status", "VmRSS").expect("/proc/self/status has VmRSS");
+    resident_bytes_of("self")
+}
+
+/// Memory of a process that is resident now; the process is a number, or `self`.
+pub(crate) fn resident_bytes_of(process: &str) -> u64 {
+    let status = format!("/proc/{process}/status");
+    let resident = field(&status, "VmRSS").unwrap_or_else(|| panic!("{status} has no VmRSS"));
     let kib = resident.trim_end_matches(" kB").parse::<u64>().expect("VmRSS is in kB");
     kib << 10
 }

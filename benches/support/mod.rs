@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use larder::{Group, GroupOptions};
 
 pub(crate) use client::{BareServer, Client};
-pub(crate) use machine::{process_cpu, resident_bytes, thread_cpu};
+pub(crate) use machine::{process_cpu, resident_bytes, resident_bytes_of, thread_cpu};
 pub(crate) use table::{Table, decimals, grouped};
 
 /// Rounds of every table: enough for a median.
 pub(crate) const ROUNDS: usize = 5;
+/// Time for a first look.
+const QUICK_SECONDS: f64 = 3.0;
 /// Length of the keys, in bytes.
 pub(crate) const KEY_BYTES: usize = 20;
 
@@ -38,12 +40,17 @@ impl Plan {
     /// Prints what the bench is and what it runs on, and reads how long it may take:
     /// `LARDER_BENCH_SECONDS`, or little with `--quick` and outside of `cargo bench`.
     pub(crate) fn announce(title: &str, default_seconds: f64) -> Self {
-        let quick = std::env::args().any(|arg| arg == "--quick");
         let benching = std::env::args().any(|arg| arg == "--bench");
+        Self::announce_program(title, if benching { default_seconds } else { QUICK_SECONDS })
+    }
+
+    /// As [`announce`](Self::announce), for a program that is no bench of cargo's.
+    pub(crate) fn announce_program(title: &str, default_seconds: f64) -> Self {
+        let quick = std::env::args().any(|arg| arg == "--quick");
         let set = std::env::var("LARDER_BENCH_SECONDS").ok();
         let seconds = match set.map(|text| text.parse()) {
             Some(seconds) => seconds.expect("LARDER_BENCH_SECONDS is not a number of seconds"),
-            None if quick || !benching => 3.0,
+            None if quick => QUICK_SECONDS,
             None => default_seconds,
         };
         println!("\n## {title}\n\n{}; {seconds} s\n", machine::describe());
