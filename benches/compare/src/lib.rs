@@ -1,1 +1,8 @@
 //! What the comparisons share.
+
+pub mod caches;
+pub mod entries;
+
+// Of the benches of larder itself; the binaries use their own copies, for its plans and tables.
+#[path = "../../support/mod.rs"]
+mod support;
