@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod entries;
+pub mod servers;
 
 // Of the benches of larder itself; the binaries use their own copies, for its plans and tables.
 #[path = "../../support/mod.rs"]

@@ -18,8 +18,8 @@ const LENGTHS: Lengths = Lengths { key: support::KEY_BYTES, value: 100 };
 const KEYS: [usize; 2] = [100_000, 1_000_000];
 const THREADS: [usize; 3] = [1, 2, 8];
 const EXPONENT: f64 = 0.99;
-/// Draws of each thread, far more than a processor could learn by heart.
-const DRAWS: usize = 1 << 20;
+/// Draws of each thread: more than a run takes, for what comes round again a policy would learn.
+const DRAWS: usize = 1 << 22;
 /// Operations between two looks at the clock; divides the draws.
 const BATCH: usize = 256;
 /// What the others are compared with.
