@@ -1,13 +1,15 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-compare bench-churn proto
 
 BENCH_ARGS ?=
+TRACES ?=
+COMPARE := cargo run --release --quiet --locked --manifest-path benches/compare/Cargo.toml --bin
 GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
 
 # These lines are what `make` prints: a target, and what it does.
 help: ## print this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 15
 
 run: ## the demo: three nodes, a slow database, an HTTP API
 	cargo run --release --quiet -- demo
@@ -21,6 +23,7 @@ rest: fmt clippy doc deny fresh models tree
 fmt: ## is everything formatted?
 	cargo fmt --check
 	cargo fmt --check --manifest-path proto/gen/Cargo.toml
+	cargo fmt --check --manifest-path benches/compare/Cargo.toml
 
 clippy: ## lints, with warnings denied
 	cargo clippy --all-targets -- -D warnings
@@ -54,6 +57,15 @@ bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
 
 bench-go: ## larder beside a Go node (installs Debian's golang and wrk)
 	sh benches/go.sh
+
+bench-compare: ## larder's cache beside others (TRACES='files'; installs memcached, redis-server)
+	sh benches/compare/servers.sh
+	$(COMPARE) throughput -- $(BENCH_ARGS)
+	$(COMPARE) memory -- $(BENCH_ARGS)
+	$(COMPARE) hit_ratio -- $(BENCH_ARGS) $(TRACES)
+
+bench-churn: ## does memory stay bounded? (BENCH_ARGS='--seconds 600' for the long run)
+	$(COMPARE) churn -- $(BENCH_ARGS)
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)
