@@ -147,7 +147,7 @@ impl Workload {
     }
 
     fn print(self, runs: &Runs) {
-        let last = if self == Self::Hit { "times the limit" } else { "hit ratio" };
+        let last = if self == Self::Hit { "times bare HashMap" } else { "hit ratio" };
         let peer = ["times quick_cache", "in CPU"];
         let columns = ["", "threads", "ns/op", "CPU ns/op", "Mops/s", peer[0], peer[1], last];
         let mut table = Table::new(&columns);

@@ -1,4 +1,4 @@
-//! The limit: a map that nobody writes to, behind nothing.
+//! What a hit costs at least: a map that nobody writes to, behind nothing.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;

@@ -47,7 +47,7 @@ impl Variant {
 
     pub fn name(self) -> &'static str {
         match self {
-            Self::Map => "limit: a bare HashMap",
+            Self::Map => "bare HashMap",
             Self::LarderGroup => "larder, Group::get",
             Self::QuickCache => "quick_cache",
             Self::Moka => "moka",
