@@ -1,6 +1,7 @@
 //! The one error of the crate.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A result whose error is larder's [`Error`].
@@ -74,6 +75,8 @@ pub enum Error {
     BadSetting { setting: String, reason: String },
     /// The operating system refused something: a bind, a thread, a folder.
     Io { what: String, message: String },
+    /// A snapshot was refused, whole, and no entry of it was taken: see `reason`.
+    Snapshot { path: PathBuf, reason: String },
     /// The pool or the group is shutting down.
     ShuttingDown,
 }
@@ -144,6 +147,12 @@ impl fmt::Display for Error {
             Self::Peer { peer, message } => write!(f, "peer {peer}: {message}"),
             Self::BadSetting { setting, reason } => write!(f, "{setting}: {reason}"),
             Self::Io { what, message } => write!(f, "{what}: {message}"),
+            Self::Snapshot { path, reason } => write!(
+                f,
+                "snapshot {}: {reason}; it is ignored: delete it, or let the next snapshot \
+                 replace it",
+                path.display()
+            ),
             Self::ShuttingDown => f.write_str("shutting down: no new work is taken"),
         }
     }
