@@ -107,6 +107,7 @@ impl ByteView {
     /// A view of a range of a block.
     ///
     /// A block is as long as a packed value and a key at most, so that 32 bits tell a place.
+    #[inline]
     pub(crate) fn of_block(block: Block, range: Range<usize>) -> Self {
         debug_assert!(range.end <= block.bytes().len());
         Self(Repr::Packed { block, start: range.start as u32, end: range.end as u32 })

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::flight::Flights;
 use crate::getter::{Getter, Loaded};
 use crate::loaders::Loaders;
+use crate::lru::Evicted;
 use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
 use crate::store::{Left, Look, RemovalCause, Store, Which};
@@ -221,6 +222,7 @@ impl Group {
     }
 
     /// The cached value, counted as a get when there is one.
+    #[inline(always)]
     pub(crate) fn hit(&self, key: &str, asker: Asker) -> Option<Fetched> {
         // Counted by the shard, which is locked anyway: a counter of the group would be a
         // cache line that all threads write to.
@@ -288,11 +290,10 @@ impl Group {
         Ok(())
     }
 
+    #[inline(always)]
     fn lookup(&self, key: &str, look: Look) -> Option<Fetched> {
-        let mut left = self.left();
-        let found = self.inner.store.get(key.as_bytes(), look, &mut left);
-        self.tell(left);
-        let found = found?;
+        let expired = |gone| self.tell_of(&gone, RemovalCause::Expired);
+        let found = self.inner.store.get(key.as_bytes(), look, expired)?;
         let source = match found.which {
             Which::Main => Source::Main,
             Which::Hot => Source::Hot,
@@ -327,8 +328,13 @@ impl Group {
 
     /// Tells the eviction listener what has left; called with no lock held.
     fn tell(&self, left: Left) {
-        let Some(listener) = &self.inner.options.on_evict else { return };
         for (gone, why) in left.into_entries() {
+            self.tell_of(&gone, why);
+        }
+    }
+
+    fn tell_of(&self, gone: &Evicted, why: RemovalCause) {
+        if let Some(listener) = &self.inner.options.on_evict {
             listener(&String::from_utf8_lossy(gone.entry.key()), &gone.entry.value(), why);
         }
     }

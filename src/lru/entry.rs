@@ -79,6 +79,7 @@ impl Entry {
 }
 
 /// When an entry that lies in pieces expires.
+#[inline]
 pub(super) fn expires(block: &Block, bits: u16) -> Option<Tick> {
     if bits & EXPIRES == 0 {
         return None;
@@ -87,6 +88,7 @@ pub(super) fn expires(block: &Block, bits: u16) -> Option<Tick> {
 }
 
 /// The value of an entry that lies in pieces.
+#[inline]
 pub(super) fn value(block: &Block, key_len: u16, bits: u16, big: Option<&ByteView>) -> ByteView {
     match big {
         Some(value) => value.clone(),
@@ -95,6 +97,7 @@ pub(super) fn value(block: &Block, key_len: u16, bits: u16, big: Option<&ByteVie
 }
 
 /// Where a short value lies in its block.
+#[inline]
 fn packed_range(block: &Block, key_len: u16, bits: u16) -> std::ops::Range<usize> {
     let tick = if bits & EXPIRES != 0 { TICK_BYTES } else { 0 };
     usize::from(key_len)..block.bytes().len() - tick

@@ -17,7 +17,7 @@ fn entry(key: &[u8], value: impl Into<ByteView>, expires: Option<Tick>) -> Entry
 fn get(lru: &mut Lru, key: &[u8], now: Tick) -> Option<ByteView> {
     match lru.get(hash(key), key, 0, || now) {
         Lookup::Hit { value, .. } => Some(value),
-        Lookup::Miss | Lookup::Expired(_) => None,
+        Lookup::Miss | Lookup::Expired => None,
     }
 }
 
@@ -155,6 +155,9 @@ impl Pair {
                 let found = take(model, key).filter(live);
                 model.extend(found);
                 let value = get(lru, &[key], clock.now());
+                if value.is_none() {
+                    lru.remove(hash(&[key]), &[key]);
+                }
                 assert_eq!(value.map(|value| value.len()), found.map(|entry| entry.len));
             }
             Op::Insert(key, which, len, ttl) => {

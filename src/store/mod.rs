@@ -119,18 +119,24 @@ impl Store {
         &self.clock
     }
 
-    /// Looks a key up in both caches.
-    pub(crate) fn get(&self, key: &[u8], look: Look, left: &mut Left) -> Option<Found> {
+    /// Looks a key up in both caches. What had expired is handed to `expired`, with no lock
+    /// held.
+    #[inline(always)]
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+        look: Look,
+        expired: impl FnOnce(Evicted),
+    ) -> Option<Found> {
         let Hashed { shard, hash } = self.hashed(key);
         let mut shard = self.shards[shard].lock();
         match shard.get(hash, key, look, &self.clock) {
             Lookup::Hit { value, expires, which } => Some(Found { value, expires, which }),
             Lookup::Miss => None,
-            Lookup::Expired(gone) => {
-                let freed = shard.lru.shrink();
-                drop(shard);
-                self.give_back(freed);
-                self.release(gone, RemovalCause::Expired, left);
+            Lookup::Expired => {
+                if let Some(gone) = self.remove_from(shard, hash, key, RemovalCause::Expired) {
+                    expired(gone);
+                }
                 None
             }
         }
@@ -218,14 +224,26 @@ impl Store {
     /// Takes a key out.
     pub(crate) fn remove(&self, key: &[u8], why: RemovalCause, left: &mut Left) {
         let Hashed { shard, hash } = self.hashed(key);
-        let mut shard = self.shards[shard].lock();
+        if let Some(gone) = self.remove_from(self.shards[shard].lock(), hash, key, why) {
+            left.push(gone, why);
+        }
+    }
+
+    #[cold]
+    fn remove_from(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        hash: u32,
+        key: &[u8],
+        why: RemovalCause,
+    ) -> Option<Evicted> {
         let removed = shard.remove(hash, key, why);
         let freed = shard.lru.shrink();
         drop(shard);
         self.give_back(freed);
-        if let Some(gone) = removed {
-            self.release(gone, why, left);
-        }
+        let gone = removed?;
+        self.give_back_entry(&gone, why);
+        Some(gone)
     }
 
     /// Takes everything out; each shard is locked for a moment.
@@ -262,6 +280,7 @@ impl Store {
         })
     }
 
+    #[inline]
     fn hashed(&self, key: &[u8]) -> Hashed {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key);

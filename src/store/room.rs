@@ -127,6 +127,11 @@ impl Store {
 
     /// Gives back the bytes of an entry that has left, and notes that it has.
     pub(super) fn release(&self, gone: Evicted, why: RemovalCause, left: &mut Left) {
+        self.give_back_entry(&gone, why);
+        left.push(gone, why);
+    }
+
+    pub(super) fn give_back_entry(&self, gone: &Evicted, why: RemovalCause) {
         let bytes = gone.entry.bytes();
         if gone.which == Which::Hot {
             self.hot_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -134,6 +139,5 @@ impl Store {
         if why != RemovalCause::Replaced || !mutant::active(Mutant::ReplacedKeepsBytes) {
             self.give_back(bytes);
         }
-        left.push(gone, why);
     }
 }

@@ -64,20 +64,17 @@ impl Shard {
         }
     }
 
+    #[inline(always)]
     pub(super) fn get(&mut self, hash: u32, key: &[u8], look: Look, clock: &Clock) -> Lookup {
         self.gets += 1;
         if self.gets.is_multiple_of(GETS_PER_CLOCK_READ) {
             self.now = clock.now().coarse();
         }
         let found = self.lru.get(hash, key, self.now, || clock.now());
-        match &found {
-            Lookup::Hit { which, .. } => {
-                self.side(*which).hits += 1;
-                self.served += u64::from(look != Look::Peek);
-                self.served_peers += u64::from(look == Look::Peer);
-            }
-            Lookup::Miss => {}
-            Lookup::Expired(entry) => self.count(entry.which, RemovalCause::Expired),
+        if let Lookup::Hit { which, .. } = &found {
+            self.side(*which).hits += 1;
+            self.served += u64::from(look != Look::Peek);
+            self.served_peers += u64::from(look == Look::Peer);
         }
         found
     }
