@@ -13,10 +13,6 @@ impl List {
         Self { newest: NIL, oldest: NIL }
     }
 
-    pub(super) fn newest(self) -> u32 {
-        self.newest
-    }
-
     pub(super) fn oldest(self) -> Option<u32> {
         (self.oldest != NIL).then_some(self.oldest)
     }

@@ -8,6 +8,7 @@ mod entry;
 mod expiry;
 mod list;
 mod order;
+mod recency;
 mod table;
 
 use std::collections::BTreeMap;
@@ -33,14 +34,16 @@ impl Which {
     pub(crate) const BOTH: [Self; 2] = [Self::Main, Self::Hot];
 }
 
+/// What a look-up needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Lru {
     table: Table,
+    main: Side,
+    hot: Side,
     /// Long values, by their node.
     big: BTreeMap<u32, ByteView>,
     expiries: Expiries,
-    main: Side,
-    hot: Side,
 }
 
 /// What is apart for each of the two caches.
@@ -107,7 +110,10 @@ impl Lru {
         }
         let big = if node.has(BIG) { self.big.get(&index) } else { None };
         let value = entry::value(block, node.key_len, node.bits, big);
-        if let Some(node) = self.table.node_mut(index) {
+        // Not written when it is so already: the line would leave another processor's cache.
+        if node.used != used
+            && let Some(node) = self.table.node_mut(index)
+        {
             node.used = used;
         }
         let which = which(node);

@@ -33,6 +33,9 @@ pub(super) const EXPIRES: u16 = 2;
 /// Set in [`Node::bits`]: the entry belongs to the hot cache.
 pub(super) const HOT: u16 = 4;
 
+/// Set in [`Node::bits`]: the entry is among the most recently used.
+pub(super) const YOUNG: u16 = 8;
+
 /// What orders an entry, and what is to know about its block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {

@@ -75,6 +75,9 @@ fn a_table_that_is_mostly_empty_gives_its_memory_back() {
     assert_eq!(lru.table_bytes(), 0);
 }
 
+/// So few that they are in strict order.
+const KEYS: u8 = 7;
+
 #[derive(Debug, Clone)]
 enum Op {
     Get(u8),
@@ -87,7 +90,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let key = 0..40u8;
+    let key = 0..KEYS;
     let which = prop_oneof![Just(Which::Main), Just(Which::Hot)];
     let len = prop_oneof![9 => 0..300usize, 1 => Just(20_000)];
     prop_oneof![
@@ -207,6 +210,27 @@ impl Pair {
 }
 
 proptest! {
+    /// The model is a list in strict order of use.
+    #[test]
+    fn of_many_entries_an_old_one_leaves(keys in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        let now = Clock::monotonic().now();
+        let (mut lru, mut model) = (Lru::new(), Vec::new());
+        for key in keys {
+            if get(&mut lru, &[key], now).is_none() {
+                insert(&mut lru, Which::Main, &[key], 1);
+            }
+            model.retain(|known| *known != key);
+            model.push(key);
+            if model.len() > 200 {
+                let gone = lru.evict(Which::Main).unwrap().entry.key()[0];
+                let age = model.iter().position(|known| *known == gone).unwrap();
+                prop_assert!(age <= model.len() / 8, "{age} have not been used for longer");
+                model.remove(age);
+            }
+        }
+        lru.validate();
+    }
+
     #[test]
     fn it_behaves_as_a_plain_list_would(ops in prop::collection::vec(op(), 0..300)) {
         let mut pair = Pair::new();
