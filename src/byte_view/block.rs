@@ -52,13 +52,34 @@ impl From<&[u8]> for Block {
     }
 }
 
+/// From so many bytes on, glibc's allocator maps pages for an allocation alone.
+const MAPPED_BYTES: usize = 128 << 10;
+
+/// Should so many bytes have pages of their own?
+pub(crate) const fn is_mapped(len: usize) -> bool {
+    len >= MAPPED_BYTES
+}
+
+/// The bytes, copied to pages that no other allocation shares.
+///
+/// Freed pages that are shared stay with the process until all around them is free, which is
+/// never: a cache of values of many sizes grows to twice its budget. glibc raises its threshold
+/// for mapping to the largest that was freed, but to 32 MiB at most; so more is asked for,
+/// which costs nothing before it is written to, and given back in place. Other allocators give
+/// pages back by themselves.
+pub(crate) fn on_own_pages(bytes: &[u8]) -> Box<[u8]> {
+    const ALWAYS_MAPPED: usize = (32 << 20) + 1;
+    let mut own = Vec::with_capacity(bytes.len().max(ALWAYS_MAPPED));
+    own.extend_from_slice(bytes);
+    own.into_boxed_slice()
+}
+
 /// What glibc's allocator takes for `len` bytes: a header of 8 bytes, rounded up to 16, and
 /// whole pages for what it maps on its own. Others take about as much.
 pub(crate) const fn allocated(len: usize) -> usize {
     const SMALLEST: usize = 32;
-    const MAPPED: usize = 128 << 10;
     const PAGE: usize = 4 << 10;
-    let unit = if len < MAPPED { 16 } else { PAGE };
+    let unit = if !is_mapped(len) { 16 } else { PAGE };
     let rounded = len.saturating_add(8 + unit - 1) & !(unit - 1);
     if rounded < SMALLEST { SMALLEST } else { rounded }
 }

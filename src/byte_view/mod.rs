@@ -46,6 +46,8 @@ struct Buffer {
     bytes: Bytes,
     /// Length of the allocation that `bytes` keeps alive.
     held: usize,
+    /// The allocation is one of [`block::on_own_pages`].
+    own_pages: bool,
 }
 
 /// More bytes than these are not copied.
@@ -81,7 +83,10 @@ impl ByteView {
                 let start = *start as usize + range.start;
                 Self::of_block(block.clone(), start..start + part)
             }
-            Repr::Buffer(buffer) => Self::of_buffer(buffer.bytes.slice(range), buffer.held),
+            Repr::Buffer(buffer) => Self(Repr::Buffer(Arc::new(Buffer {
+                bytes: buffer.bytes.slice(range),
+                ..**buffer
+            }))),
         }
     }
 
@@ -114,18 +119,20 @@ impl ByteView {
     }
 
     fn of_buffer(bytes: Bytes, held: usize) -> Self {
-        Self(Repr::Buffer(Arc::new(Buffer { bytes, held })))
+        Self(Repr::Buffer(Arc::new(Buffer { bytes, held, own_pages: false })))
     }
 
-    /// These bytes in memory that is not much larger than they are: a small part of a large
-    /// buffer is copied.
+    /// These bytes in memory that is theirs alone and goes back when they go: a small part of a
+    /// large buffer is copied, and so is what should have pages of its own.
     pub(crate) fn compact(self) -> Self {
-        match &self.0 {
-            Repr::Buffer(buffer) if buffer.held > self.len() + self.len() / 8 => {
-                Self::from(self.to_vec())
-            }
-            _ => self,
+        let Repr::Buffer(buffer) = &self.0 else { return self };
+        let part = buffer.held > self.len() + self.len() / 8;
+        if block::is_mapped(self.len()) && (part || !buffer.own_pages) {
+            let bytes = Bytes::from(block::on_own_pages(&self));
+            let held = self.len();
+            return Self(Repr::Buffer(Arc::new(Buffer { bytes, held, own_pages: true })));
         }
+        if part { Self::from(self.to_vec()) } else { self }
     }
 
     /// Bytes of memory that a view of `len` bytes in a buffer takes.
