@@ -57,6 +57,7 @@ impl Recency {
         self.list.oldest()
     }
 
+    #[cfg(test)]
     pub(super) fn list(&self) -> List {
         self.list
     }
