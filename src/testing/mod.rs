@@ -16,6 +16,8 @@
 
 mod cluster;
 mod origin;
+mod store;
 
 pub use cluster::Cluster;
 pub use origin::{Fault, TestOrigin};
+pub use store::BareStore;
