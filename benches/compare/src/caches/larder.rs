@@ -1,7 +1,9 @@
-//! larder's group.
+//! larder's group, and its store alone.
 
-use larder::{Group, GroupOptions};
+use larder::testing::BareStore;
+use larder::{ByteView, Group};
 
+use super::peers::Peer;
 use super::{Cache, touch};
 use crate::entries::{Lengths, key, make};
 use crate::support;
@@ -9,13 +11,38 @@ use crate::support;
 /// A group whose bytes are those of so many entries.
 pub(super) fn group(capacity: usize, lengths: Lengths, filled: usize) -> Group {
     let getter = move |key: &str| Ok(make(key, lengths.value));
-    let build = |cache_bytes| GroupOptions::new(cache_bytes).build("compared", getter);
-    let probe = build(1 << 30).expect("a group");
-    probe.get(&key(0, lengths.key)).expect("a value");
-    let entry_bytes = probe.stats().main.bytes as usize;
-    let group = build(capacity * entry_bytes).expect("a group");
+    let cache_bytes = bytes_for(capacity, lengths);
+    let group = Group::new("compared", cache_bytes, getter).expect("a group");
     support::fill(&group, (0..filled).map(move |number| key(number, lengths.key)));
     group
+}
+
+/// A store whose bytes are those of so many entries.
+pub(super) fn store(capacity: usize, lengths: Lengths) -> BareStore {
+    BareStore::new(bytes_for(capacity, lengths))
+}
+
+/// What so many entries take, their share of the tables included.
+fn bytes_for(capacity: usize, lengths: Lengths) -> usize {
+    const PROBED: usize = 10_000;
+    let probe = BareStore::new(1 << 30);
+    for number in 0..PROBED {
+        let key = key(number, lengths.key);
+        probe.insert(&key, make(&key, lengths.value).into());
+    }
+    capacity * probe.bytes() / PROBED
+}
+
+impl Peer for BareStore {
+    type Value = ByteView;
+
+    fn get(&self, key: &String) -> Option<ByteView> {
+        Self::get(self, key)
+    }
+
+    fn insert(&self, key: &str, value: ByteView) {
+        Self::insert(self, key, value);
+    }
 }
 
 impl Cache for Group {

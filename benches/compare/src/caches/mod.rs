@@ -21,6 +21,7 @@ pub trait Cache: Send + Sync {
 pub enum Variant {
     Map,
     LarderGroup,
+    LarderStore,
     QuickCache,
     Moka,
     MokaFoldhash,
@@ -32,9 +33,10 @@ pub enum Variant {
 }
 
 impl Variant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Map,
         Self::LarderGroup,
+        Self::LarderStore,
         Self::QuickCache,
         Self::Moka,
         Self::MokaFoldhash,
@@ -49,6 +51,7 @@ impl Variant {
         match self {
             Self::Map => "bare HashMap",
             Self::LarderGroup => "larder, Group::get",
+            Self::LarderStore => "larder, store alone",
             Self::QuickCache => "quick_cache",
             Self::Moka => "moka",
             Self::MokaFoldhash => "moka, foldhash",
@@ -66,6 +69,7 @@ impl Variant {
         match self {
             Self::Map => Box::new(map::Map::filled(lengths, filled)),
             Self::LarderGroup => Box::new(larder::group(capacity, lengths, filled)),
+            Self::LarderStore => peer.fill(larder::store(capacity, lengths)),
             Self::QuickCache => peer.fill(peers::quick_cache(capacity)),
             Self::Moka => peer.fill(peers::moka(capacity, std::hash::RandomState::new())),
             Self::MokaFoldhash => peer.fill(peers::moka(capacity, peers::Foldhash::default())),
