@@ -3,6 +3,9 @@
 pub mod belady;
 mod crates;
 mod fifos;
+pub mod ghosts;
+pub mod ours;
+mod larder;
 
 /// A cache that holds keys alone.
 pub trait Policy {
@@ -15,6 +18,8 @@ pub type Make = fn(usize) -> Box<dyn Policy>;
 
 /// What is compared, in the order of the columns.
 pub const POLICIES: &[(&str, Make)] = &[
+    ("larder", |size| Box::new(larder::Larder::new(size, 1))),
+    ("64 shards", |size| Box::new(larder::Larder::new(size, 64))),
     ("LRU", |size| Box::new(crates::Lru::new(size))),
     ("SIEVE", |size| Box::new(fifos::Sieve::new(size))),
     ("S3-FIFO", |size| Box::new(fifos::S3Fifo::new(size))),
