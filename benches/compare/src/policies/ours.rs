@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Three things are new. All rest on *ages*: a node keeps the tick of its last use, and so does a
-//! ghost. The clock ticks for every use of something that was not used lately (half a cache
-//! ago), so that an age counts the entries that an LRU list would hold before it.
+//! ghost. The clock ticks for every use of something that was not used lately (three
+//! quarters of a cache ago), so that an age counts what an LRU list would hold before it.
 //!
 //! - **Admission as in LIRS** (S. Jiang, X. Zhang, SIGMETRICS 02). An entry that comes back enters
 //!   the main queue only if it comes back sooner than the main queue's next victim has been idle.
@@ -41,8 +41,6 @@ const GROW_LOW: f64 = 1.0;
 
 /// Hits in the small queue that take an entry to the main one.
 const PROMOTION_HITS: u32 = 2;
-/// How far a ghost reaches back, in numbers of entries.
-const GHOST_REACH: u32 = 3;
 /// An entry of the main queue is let go when idle for so many numbers of entries.
 const STALE_AFTER: u64 = 128;
 /// The main queue's entries that an entry that comes back may be compared with.
@@ -149,7 +147,7 @@ impl Ours {
             self.move_share(GROW, SHARE_MAX);
         }
         let tick = self.touch(ghost.unwrap_or(u32::MAX));
-        let back = ghost.is_some_and(|age| age < GHOST_REACH * self.len() && self.beats_main(age));
+        let back = ghost.is_some_and(|age| self.beats_main(age));
         let queue = if back { Queue::Main } else { Queue::Small };
         let bits = Bits::new(queue, 0, tick);
         let free =
@@ -230,6 +228,8 @@ impl Ours {
     }
 
     /// Does an entry that comes back after `age` ticks deserve the place of main's next victim?
+    ///
+    /// By a margin of a third: in a loop both ages are nearly the same, and nothing should move.
     fn beats_main(&mut self, age: u32) -> bool {
         if self.main.weight < self.room.saturating_sub(self.target(self.room)) {
             return true;
