@@ -80,5 +80,5 @@ pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};
 pub use stats::{CacheStats, Stats};
-pub use store::RemovalCause;
+pub use store::{Eviction, RemovalCause};
 pub use wire::Dialect;

@@ -116,7 +116,7 @@ impl Group {
         let inner = Inner {
             name: name.to_owned(),
             getter: Box::new(getter),
-            store: Store::new(options.cache_bytes, Clock::monotonic()),
+            store: Store::with_eviction(options.cache_bytes, options.eviction, Clock::monotonic()),
             peers: OnceCell::new(),
             asking: Flights::new(options.load_timeout),
             loading: Flights::new(options.load_timeout),

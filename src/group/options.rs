@@ -8,7 +8,7 @@ use super::{Group, OnEvict};
 use crate::byte_view::ByteView;
 use crate::error::{Error, Result};
 use crate::getter::Getter;
-use crate::store::RemovalCause;
+use crate::store::{Eviction, RemovalCause};
 
 /// The options of a group: limits and times, each with a default that suits most.
 ///
@@ -26,6 +26,7 @@ use crate::store::RemovalCause;
 #[must_use = "options do nothing until they are built into a group"]
 pub struct GroupOptions {
     pub(super) cache_bytes: usize,
+    pub(super) eviction: Eviction,
     pub(super) get_timeout: Duration,
     pub(super) load_timeout: Duration,
     pub(super) max_getters: usize,
@@ -42,6 +43,7 @@ impl GroupOptions {
     pub fn new(cache_bytes: usize) -> Self {
         Self {
             cache_bytes,
+            eviction: Eviction::default(),
             get_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(30),
             max_getters: 64,
@@ -50,6 +52,11 @@ impl GroupOptions {
             value_bytes: 8 << 20,
             on_evict: None,
         }
+    }
+
+    /// Which entries a full cache gives up. Defaults to [`Eviction::Lru`].
+    pub fn eviction(self, eviction: Eviction) -> Self {
+        Self { eviction, ..self }
     }
 
     /// How long a get waits when it is not told. Defaults to 10 s.
@@ -123,6 +130,7 @@ impl fmt::Debug for GroupOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupOptions")
             .field("cache_bytes", &self.cache_bytes)
+            .field("eviction", &self.eviction)
             .field("get_timeout", &self.get_timeout)
             .field("load_timeout", &self.load_timeout)
             .field("max_getters", &self.max_getters)

@@ -4,12 +4,16 @@
 //! look-up; each cache has an order of its own. Entries are nodes of one [`table`], linked by
 //! index. Not thread-safe, and it never evicts by itself: the store decides when.
 
+mod ages;
 mod entry;
 mod expiry;
+mod ghosts;
 mod list;
 mod order;
 mod recency;
 mod table;
+mod ticks;
+mod weight;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +21,7 @@ pub(crate) use entry::Entry;
 #[cfg(test)]
 pub(crate) use entry::entry_bytes;
 use expiry::Expiries;
+pub use order::Eviction;
 use order::Order;
 use table::{BIG, EXPIRES, HOT, Node, Table, renumbered};
 
@@ -59,8 +64,6 @@ struct Side {
 pub(crate) struct Evicted {
     pub(crate) entry: Entry,
     pub(crate) which: Which,
-    /// When it was used last, in [`Tick::coarse`] time.
-    pub(crate) used: u32,
 }
 
 /// What [`Lru::get`] found.
@@ -76,18 +79,20 @@ pub(crate) enum Lookup {
 }
 
 impl Lru {
-    /// [`table_bytes`](Self::table_bytes) of a map with one entry.
-    pub(crate) const SMALLEST_TABLE_BYTES: usize = table::SMALLEST_BYTES;
-
-    pub(crate) fn new() -> Self {
-        let side = || Side { order: Order::new(), len: 0, bytes: 0 };
+    pub(crate) fn new(eviction: Eviction) -> Self {
+        let side = || Side { order: Order::new(eviction), len: 0, bytes: 0 };
         Self {
-            table: Table::new(),
+            table: Table::new(eviction.bytes_per_node()),
             big: BTreeMap::new(),
             expiries: Expiries::default(),
             main: side(),
             hot: side(),
         }
+    }
+
+    /// [`table_bytes`](Self::table_bytes) of a map with one entry.
+    pub(crate) const fn smallest_table_bytes(eviction: Eviction) -> usize {
+        table::smallest_bytes(eviction.bytes_per_node())
     }
 
     /// Looks `key` up, and notes that it was used at the coarse time `used`. `now` is asked
@@ -110,15 +115,9 @@ impl Lru {
         }
         let big = if node.has(BIG) { self.big.get(&index) } else { None };
         let value = entry::value(block, node.key_len, node.bits, big);
-        // Not written when it is so already: the line would leave another processor's cache.
-        if node.used != used
-            && let Some(node) = self.table.node_mut(index)
-        {
-            node.used = used;
-        }
         let which = which(node);
         let side = if which == Which::Main { &mut self.main } else { &mut self.hot };
-        side.order.hit(&mut self.table, index);
+        side.order.hit(&mut self.table, index, used);
         Lookup::Hit { value, expires, which }
     }
 
@@ -136,7 +135,7 @@ impl Lru {
         if which == Which::Hot {
             bits |= HOT;
         }
-        let index = self.table.insert(Node::new(hash, key_len, bits, used), block);
+        let index = self.table.insert(Node::new(hash, key_len, bits), block);
         if let Some(value) = big {
             self.big.insert(index, value);
         }
@@ -147,7 +146,7 @@ impl Lru {
         side.len += 1;
         side.bytes += bytes;
         let (table, side) = self.table_and_side(which);
-        side.order.insert(table, index);
+        side.order.insert(table, index, bytes, used);
         replaced
     }
 
@@ -156,11 +155,13 @@ impl Lru {
         self.take(index)
     }
 
-    /// Takes out the entry of one cache whose turn it is.
-    pub(crate) fn evict(&mut self, which: Which) -> Option<Evicted> {
+    /// Takes out the entry of one cache whose turn it is, and tells the coarse time of its last
+    /// use; `time` is now.
+    pub(crate) fn evict(&mut self, which: Which, time: u32) -> Option<(Evicted, u32)> {
         let (table, side) = self.table_and_side(which);
         let index = side.order.victim(table)?;
-        self.take(index)
+        let used = side.order.last_used(*table.node(index)?, time);
+        Some((self.take(index)?, used))
     }
 
     /// Takes out an entry that has expired.
@@ -227,7 +228,7 @@ impl Lru {
 
     fn take(&mut self, index: u32) -> Option<Evicted> {
         let node = *self.table.node(index)?;
-        let (which, used, key_len) = (which(node), node.used, node.key_len);
+        let (which, key_len) = (which(node), node.key_len);
         let bits = node.bits & (BIG | EXPIRES);
         let (table, side) = self.table_and_side(which);
         side.order.remove(table, index);
@@ -240,7 +241,7 @@ impl Lru {
         let side = self.side(which);
         side.len -= 1;
         side.bytes -= entry.bytes();
-        Some(Evicted { entry, which, used })
+        Some(Evicted { entry, which })
     }
 
     fn side(&mut self, which: Which) -> &mut Side {

@@ -11,7 +11,10 @@
 //! ```
 
 use super::list::List;
-use super::table::{NIL, Table, YOUNG, renumbered};
+use super::table::{NIL, Table, renumbered};
+
+/// Set in the bits of a node that is young.
+const YOUNG: u16 = 1 << 3;
 
 /// One part in so many of the entries is young.
 const YOUNG_SHARE: u32 = 8;
@@ -29,14 +32,22 @@ impl Recency {
         Self { list: List::new(), boundary: NIL, young: 0, len: 0 }
     }
 
-    pub(super) fn insert(&mut self, table: &mut Table, index: u32) {
+    pub(super) fn insert(&mut self, table: &mut Table, index: u32, time: u32) {
+        if let Some(node) = table.node_mut(index) {
+            node.used = time;
+        }
         self.len += 1;
         self.push_young(table, index);
     }
 
     #[inline]
-    pub(super) fn hit(&mut self, table: &mut Table, index: u32) {
-        if table.node(index).is_some_and(|node| !node.has(YOUNG)) {
+    pub(super) fn hit(&mut self, table: &mut Table, index: u32, time: u32) {
+        let Some(node) = table.node_mut(index) else { return };
+        // Not written when it is so already: the line would leave another processor's cache.
+        if node.used != time {
+            node.used = time;
+        }
+        if !node.has(YOUNG) {
             self.list.unlink(table, index);
             self.push_young(table, index);
         }

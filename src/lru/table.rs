@@ -33,9 +33,6 @@ pub(super) const EXPIRES: u16 = 2;
 /// Set in [`Node::bits`]: the entry belongs to the hot cache.
 pub(super) const HOT: u16 = 4;
 
-/// Set in [`Node::bits`]: the entry is among the most recently used.
-pub(super) const YOUNG: u16 = 8;
-
 /// What orders an entry, and what is to know about its block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
@@ -43,9 +40,10 @@ pub(super) struct Node {
     /// In a free node the next free one.
     pub(super) older: u32,
     pub(super) hash: u32,
-    /// When it was used last, in coarse time.
+    /// When it was used last: the order of eviction knows in what unit.
     pub(super) used: u32,
     pub(super) key_len: u16,
+    /// Flags; the upper thirteen are of the order of eviction.
     pub(super) bits: u16,
 }
 
@@ -67,11 +65,13 @@ pub(super) struct Table {
     room: usize,
     free: u32,
     len: usize,
+    /// Bytes that others keep for each node that there is room for.
+    beside: usize,
 }
 
 impl Node {
-    pub(super) fn new(hash: u32, key_len: u16, bits: u16, used: u32) -> Self {
-        Self { newer: NIL, older: NIL, hash, used, key_len, bits }
+    pub(super) fn new(hash: u32, key_len: u16, bits: u16) -> Self {
+        Self { newer: NIL, older: NIL, hash, used: 0, key_len, bits }
     }
 
     pub(super) fn has(self, bit: u16) -> bool {
@@ -80,8 +80,10 @@ impl Node {
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), slots: Vec::new(), homes: 0, room: 0, free: NIL, len: 0 }
+    /// A table whose nodes cost so many bytes more elsewhere, which count as its own.
+    pub(super) fn new(beside: usize) -> Self {
+        let (nodes, slots) = (Vec::new(), Vec::new());
+        Self { nodes, slots, homes: 0, room: 0, free: NIL, len: 0, beside }
     }
 
     #[cfg(test)]
@@ -91,7 +93,7 @@ impl Table {
 
     /// Bytes that the table itself takes.
     pub(super) fn bytes(&self) -> usize {
-        bytes_for(self.room)
+        self.bytes_for(self.room)
     }
 
     #[inline]
@@ -150,7 +152,10 @@ impl Table {
 
     /// By how many bytes the table must grow before the next insert.
     pub(super) fn growth(&self) -> usize {
-        if self.len < self.room { 0 } else { bytes_for(self.room + self.step()) - self.bytes() }
+        if self.len < self.room {
+            return 0;
+        }
+        self.bytes_for(self.room + self.step()) - self.bytes()
     }
 
     /// Puts a node in.
@@ -220,6 +225,10 @@ impl Table {
         let room = self.len + self.len / GROWTH_SHARE;
         self.resize(if self.len == 0 { 0 } else { room.max(SMALLEST_GROWTH) });
         moved
+    }
+
+    fn bytes_for(&self, room: usize) -> usize {
+        bytes_for(room) + room * self.beside
     }
 
     fn step(&self) -> usize {
@@ -303,8 +312,10 @@ impl Table {
     }
 }
 
-/// The table of one entry.
-pub(super) const SMALLEST_BYTES: usize = bytes_for(SMALLEST_GROWTH);
+/// The table of one entry, with so many bytes elsewhere for each node.
+pub(super) const fn smallest_bytes(beside: usize) -> usize {
+    bytes_for(SMALLEST_GROWTH) + SMALLEST_GROWTH * beside
+}
 
 /// Three slots in four are in use when the table is full.
 const fn homes_for(room: usize) -> usize {
@@ -332,7 +343,7 @@ mod tests {
 
     fn put(table: &mut Table, hash: u32, key: &str) -> u32 {
         let block = Block::from(key.as_bytes());
-        table.insert(Node::new(hash, key.len() as u16, 0, 0), block)
+        table.insert(Node::new(hash, key.len() as u16, 0), block)
     }
 
     #[test]
@@ -342,7 +353,7 @@ mod tests {
 
     #[test]
     fn growing_and_shrinking_lose_nobody() {
-        let mut table = Table::new();
+        let mut table = Table::new(0);
         // Hashes that share low bits, high bits, and all bits.
         let hash = |n: u32| (n % 16) * 0x1000_0001 + (n / 50) * (n % 3);
         for n in 0..5_000 {
@@ -366,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_full_table_grows_by_a_small_share() {
-        let mut table = Table::new();
+        let mut table = Table::new(0);
         let mut largest = 0;
         for n in 0..100_000u32 {
             if n > 1_000 {
@@ -375,6 +386,6 @@ mod tests {
             put(&mut table, n.wrapping_mul(0x9E37_79B9), "k");
         }
         assert!(largest <= 1, "{largest}");
-        assert!(table.bytes() <= bytes_for(100_000) * 9 / 8 + SMALLEST_BYTES);
+        assert!(table.bytes() <= bytes_for(100_000) * 9 / 8 + smallest_bytes(0));
     }
 }

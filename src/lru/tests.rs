@@ -28,13 +28,13 @@ fn insert(lru: &mut Lru, which: Which, key: &[u8], len: usize) -> Option<Evicted
 #[test]
 fn the_oldest_leaves_first_and_a_get_makes_young() {
     let now = Clock::monotonic().now();
-    let mut lru = Lru::new();
+    let mut lru = Lru::new(Eviction::Lru);
     for key in [b"a", b"b", b"c"] {
         assert!(insert(&mut lru, Which::Main, key, 1).is_none());
     }
     assert!(get(&mut lru, b"a", now).is_some());
-    let order: Vec<_> = std::iter::from_fn(|| lru.evict(Which::Main))
-        .map(|gone| gone.entry.key().to_vec())
+    let order: Vec<_> = std::iter::from_fn(|| lru.evict(Which::Main, 0))
+        .map(|(gone, _)| gone.entry.key().to_vec())
         .collect();
     assert_eq!(order, [b"b", b"c", b"a"]);
     assert_eq!((lru.len(Which::Main), lru.bytes(Which::Main)), (0, 0));
@@ -42,7 +42,7 @@ fn the_oldest_leaves_first_and_a_get_makes_young() {
 
 #[test]
 fn replacing_counts_the_new_size_only_whatever_cache_it_was_in() {
-    let mut lru = Lru::new();
+    let mut lru = Lru::new(Eviction::Lru);
     insert(&mut lru, Which::Hot, b"k", 100);
     let old = insert(&mut lru, Which::Main, b"k", 7).unwrap();
     assert_eq!((old.which, old.entry.value().len()), (Which::Hot, 100));
@@ -52,7 +52,7 @@ fn replacing_counts_the_new_size_only_whatever_cache_it_was_in() {
 
 #[test]
 fn a_table_that_is_mostly_empty_gives_its_memory_back() {
-    let mut lru = Lru::new();
+    let mut lru = Lru::new(Eviction::Lru);
     for n in 0..2_000u32 {
         let key = n.to_be_bytes();
         let which = if n % 3 == 0 { Which::Hot } else { Which::Main };
@@ -66,17 +66,56 @@ fn a_table_that_is_mostly_empty_gives_its_memory_back() {
     assert_eq!(full - freed, lru.table_bytes());
     assert!(lru.table_bytes() < full / 8, "{} of {full}", lru.table_bytes());
     lru.validate();
-    let order: Vec<_> = std::iter::from_fn(|| lru.evict(Which::Main))
-        .map(|gone| u32::from_be_bytes(gone.entry.key().try_into().unwrap()))
+    let order: Vec<_> = std::iter::from_fn(|| lru.evict(Which::Main, 0))
+        .map(|(gone, _)| u32::from_be_bytes(gone.entry.key().try_into().unwrap()))
         .collect();
     assert!(order.is_sorted() && order.len() == 67, "the order is kept: {order:?}");
-    while lru.evict(Which::Hot).is_some() {}
+    while lru.evict(Which::Hot, 0).is_some() {}
     lru.shrink();
     assert_eq!(lru.table_bytes(), 0);
 }
 
 /// So few that they are in strict order.
 const KEYS: u8 = 7;
+
+/// Fills a map of so many entries through a trace; says how many were there.
+fn hits(eviction: Eviction, entries: usize, trace: impl Iterator<Item = u32>) -> usize {
+    let now = Clock::monotonic().now();
+    let mut lru = Lru::new(eviction);
+    let hash = |key: u32| key.wrapping_mul(0x9E37_79B9).rotate_left(15).wrapping_mul(0x85EB_CA6B);
+    trace
+        .filter(|key| {
+            let key = *key;
+            let hit =
+                matches!(lru.get(hash(key), &key.to_be_bytes(), 0, || now), Lookup::Hit { .. });
+            if !hit {
+                if lru.len(Which::Main) == entries {
+                    lru.evict(Which::Main, 0);
+                }
+                lru.insert(Which::Main, hash(key), entry(&key.to_be_bytes(), "v", None), 0);
+            }
+            hit
+        })
+        .count()
+}
+
+#[test]
+fn ages_resist_a_loop_larger_than_the_cache() {
+    let trace = || (0..20).flat_map(|_| 0..1_000);
+    assert_eq!(hits(Eviction::Lru, 900, trace()), 0);
+    let hits = hits(Eviction::S3FifoAges, 900, trace());
+    assert!(hits > 19 * 800, "{hits} of at most {}", 19 * 900);
+}
+
+#[test]
+fn ages_keep_what_is_popular_when_others_pass_through() {
+    // 100 keys that are used again and again, among ten times as many that are used once.
+    let trace = || (0..100_000).map(|n| if n % 11 == 0 { n / 11 % 100 } else { 1_000 + n });
+    let popular = 100_000 / 11;
+    assert!(hits(Eviction::Lru, 500, trace()) < popular / 10);
+    let hits = hits(Eviction::S3FifoAges, 500, trace());
+    assert!(hits > popular * 9 / 10, "{hits} of {popular}");
+}
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -89,8 +128,8 @@ enum Op {
     Tick(u8),
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let key = 0..KEYS;
+fn op(keys: u8) -> impl Strategy<Value = Op> {
+    let key = 0..keys;
     let which = prop_oneof![Just(Which::Main), Just(Which::Hot)];
     let len = prop_oneof![9 => 0..300usize, 1 => Just(20_000)];
     prop_oneof![
@@ -137,6 +176,7 @@ fn expired(model: &Model, now: u64) -> Vec<u8> {
 
 /// The map, the model, and their clock.
 struct Pair {
+    eviction: Eviction,
     lru: Lru,
     model: Model,
     clock: Clock,
@@ -145,9 +185,9 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
+    fn new(eviction: Eviction) -> Self {
         let (clock, set_clock) = Clock::manual();
-        Self { lru: Lru::new(), model: Model::new(), clock, now: 0, set_clock }
+        Self { eviction, lru: Lru::new(eviction), model: Model::new(), clock, now: 0, set_clock }
     }
 
     fn apply(&mut self, op: Op) {
@@ -176,9 +216,14 @@ impl Pair {
                 assert_eq!(gone.as_ref().map(seen), take(model, key).map(expected));
             }
             Op::Evict(which) => {
-                let at = model.iter().position(|entry| entry.which == which);
-                let gone = lru.evict(which);
-                assert_eq!(gone.as_ref().map(seen), at.map(|at| expected(model.remove(at))));
+                let gone = lru.evict(which, 0).map(|(gone, _)| gone);
+                let is_victim = |entry: &&Modelled| match (&gone, self.eviction) {
+                    (Some(gone), Eviction::S3FifoAges) => entry.key == gone.entry.key()[0],
+                    _ => entry.which == which,
+                };
+                let victim = model.iter().find(is_victim).map(|entry| entry.key);
+                let victim = victim.and_then(|key| take(model, key));
+                assert_eq!(gone.as_ref().map(seen), victim.map(expected));
             }
             Op::EvictExpired => {
                 let gone = lru.evict_expired(clock.now()).map(|gone| gone.entry.key()[0]);
@@ -200,7 +245,7 @@ impl Pair {
 
     fn check(&self) {
         self.lru.validate();
-        for which in Which::BOTH {
+        for which in Which::BOTH.into_iter().filter(|_| self.eviction == Eviction::Lru) {
             let model = self.model.iter().filter(|entry| entry.which == which);
             let order = self.lru.first_to_last(which).into_iter();
             let order = order.filter_map(|index| self.lru.entry(index));
@@ -214,7 +259,7 @@ proptest! {
     #[test]
     fn of_many_entries_an_old_one_leaves(keys in prop::collection::vec(any::<u8>(), 0..2_000)) {
         let now = Clock::monotonic().now();
-        let (mut lru, mut model) = (Lru::new(), Vec::new());
+        let (mut lru, mut model) = (Lru::new(Eviction::Lru), Vec::new());
         for key in keys {
             if get(&mut lru, &[key], now).is_none() {
                 insert(&mut lru, Which::Main, &[key], 1);
@@ -222,7 +267,7 @@ proptest! {
             model.retain(|known| *known != key);
             model.push(key);
             if model.len() > 200 {
-                let gone = lru.evict(Which::Main).unwrap().entry.key()[0];
+                let gone = lru.evict(Which::Main, 0).unwrap().0.entry.key()[0];
                 let age = model.iter().position(|known| *known == gone).unwrap();
                 prop_assert!(age <= model.len() / 8, "{age} have not been used for longer");
                 model.remove(age);
@@ -232,8 +277,18 @@ proptest! {
     }
 
     #[test]
-    fn it_behaves_as_a_plain_list_would(ops in prop::collection::vec(op(), 0..300)) {
-        let mut pair = Pair::new();
+    fn it_behaves_as_a_plain_list_would(ops in prop::collection::vec(op(KEYS), 0..300)) {
+        let mut pair = Pair::new(Eviction::Lru);
+        for op in ops {
+            pair.apply(op);
+            pair.check();
+        }
+    }
+
+    /// Whom it evicts is not modelled, but all else is.
+    #[test]
+    fn with_ages_it_behaves_as_a_plain_set_would(ops in prop::collection::vec(op(60), 0..300)) {
+        let mut pair = Pair::new(Eviction::S3FifoAges);
         for op in ops {
             pair.apply(op);
             pair.check();

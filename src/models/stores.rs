@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::on_threads;
 use crate::clock::Clock;
-use crate::lru::{Lru, entry_bytes};
+use crate::lru::{Eviction, Lru, entry_bytes};
 use crate::store::{Left, Look, Store, Which};
 
 /// Room for three entries without a value, and for the tables of two shards.
-const BUDGET: usize = 3 * entry_bytes(1, 0, false) + 2 * Lru::SMALLEST_TABLE_BYTES;
+const BUDGET: usize = 3 * entry_bytes(1, 0, false) + 2 * Lru::smallest_table_bytes(Eviction::Lru);
 
 /// What each thread does: key, cache, and the value's length.
 const INSERTS: [[(&[u8], Which, usize); 3]; 3] = [

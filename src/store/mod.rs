@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick};
+pub use crate::lru::Eviction;
 pub(crate) use crate::lru::Which;
 use crate::lru::{Entry, Evicted, Lookup, Lru};
 use crate::mutant::{self, Mutant};
@@ -46,6 +47,7 @@ pub enum RemovalCause {
 pub(crate) struct Store {
     clock: Clock,
     hasher: KeyHasher,
+    eviction: Eviction,
     budget: AtomicUsize,
     /// Bytes of the entries and tables of all shards, and of those about to be.
     reserved: CachePadded<AtomicUsize>,
@@ -102,11 +104,17 @@ struct Hashed {
 }
 
 impl Store {
+    #[cfg(test)]
     pub(crate) fn new(budget: usize, clock: Clock) -> Self {
-        let shard = || CachePadded::new(Mutex::new(Shard::new()));
+        Self::with_eviction(budget, Eviction::Lru, clock)
+    }
+
+    pub(crate) fn with_eviction(budget: usize, eviction: Eviction, clock: Clock) -> Self {
+        let shard = || CachePadded::new(Mutex::new(Shard::new(eviction)));
         Self {
             clock,
             hasher: KeyHasher::default(),
+            eviction,
             budget: AtomicUsize::new(budget),
             reserved: CachePadded::new(AtomicUsize::new(0)),
             hot_bytes: CachePadded::new(AtomicUsize::new(0)),
@@ -172,7 +180,7 @@ impl Store {
         let now = self.clock.now();
         let (bytes, expires) = (entry.bytes(), entry.expires());
         // Asked first: nothing is to be pushed out for what cannot come in.
-        let fits = bytes.saturating_add(Lru::SMALLEST_TABLE_BYTES) <= self.budget();
+        let fits = bytes.saturating_add(Lru::smallest_table_bytes(self.eviction)) <= self.budget();
         if !fits || !self.reserve(bytes, home, now, left) {
             return false;
         }
@@ -249,10 +257,10 @@ impl Store {
     /// Takes everything out; each shard is locked for a moment.
     pub(crate) fn clear(&self, left: &mut Left) {
         for shard in &self.shards {
-            let mut cleared = shard.lock().clear();
+            let mut cleared = shard.lock().clear(self.eviction);
             self.give_back(cleared.table_bytes());
             for which in Which::BOTH {
-                while let Some(gone) = cleared.evict(which) {
+                while let Some((gone, _)) = cleared.evict(which, 0) {
                     self.release(gone, RemovalCause::Removed, left);
                 }
             }

@@ -1,7 +1,7 @@
 //! One shard: a map and what it counts, behind one mutex.
 
 use crate::clock::{Clock, Tick};
-use crate::lru::{Entry, Evicted, Lookup, Lru, Which};
+use crate::lru::{Entry, Evicted, Eviction, Lookup, Lru, Which};
 use crate::stats::CacheStats;
 
 use super::RemovalCause;
@@ -56,7 +56,7 @@ struct Side {
 }
 
 impl Shard {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(eviction: Eviction) -> Self {
         Self {
             now: 0,
             gets: 0,
@@ -64,7 +64,7 @@ impl Shard {
             hot_hits: 0,
             served: 0,
             served_peers: 0,
-            lru: Lru::new(),
+            lru: Lru::new(eviction),
             main: Side::default(),
             hot: Side::default(),
         }
@@ -112,9 +112,9 @@ impl Shard {
     }
 
     pub(super) fn evict(&mut self, which: Which, now: Tick) -> Option<Evicted> {
-        let victim = self.lru.evict(which)?;
+        let (victim, used) = self.lru.evict(which, now.coarse())?;
         self.count(which, RemovalCause::Size);
-        let age = now.coarse().wrapping_sub(victim.used);
+        let age = now.coarse().wrapping_sub(used);
         let side = self.side(which);
         let change = i64::from(age) - side.eviction_age;
         side.eviction_age += if side.evictions == 1 { change } else { change / AGE_MEMORY };
@@ -128,11 +128,11 @@ impl Shard {
     }
 
     /// Takes everything out at once.
-    pub(super) fn clear(&mut self) -> Lru {
+    pub(super) fn clear(&mut self, eviction: Eviction) -> Lru {
         for which in Which::BOTH {
             self.side(which).removed += self.lru.len(which) as u64;
         }
-        std::mem::replace(&mut self.lru, Lru::new())
+        std::mem::replace(&mut self.lru, Lru::new(eviction))
     }
 
     pub(super) fn refuse(&mut self, which: Which) {

@@ -16,8 +16,10 @@
 
 mod cluster;
 mod origin;
+mod simulator;
 mod store;
 
 pub use cluster::Cluster;
 pub use origin::{Fault, TestOrigin};
+pub use simulator::Simulator;
 pub use store::BareStore;

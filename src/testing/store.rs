@@ -4,16 +4,17 @@ use std::fmt;
 
 use crate::byte_view::ByteView;
 use crate::clock::Clock;
-use crate::store::{Left, Look, Store, Which};
+use crate::store::{Eviction, Left, Look, Store, Which};
 
 /// A group's main cache without its group: no getter, no flights, no counters of gets.
 ///
 /// For benchmarks and simulations; a program caches with a [`Group`](crate::Group).
 ///
 /// ```
+/// use larder::Eviction;
 /// use larder::testing::BareStore;
 ///
-/// let store = BareStore::new(1 << 20);
+/// let store = BareStore::new(1 << 20, Eviction::Lru);
 /// store.insert("k", "v".into());
 /// assert_eq!(store.get("k").unwrap(), "v");
 /// ```
@@ -21,8 +22,8 @@ pub struct BareStore(Store);
 
 impl BareStore {
     /// A store that holds `cache_bytes` at most, overhead included.
-    pub fn new(cache_bytes: usize) -> Self {
-        Self(Store::new(cache_bytes, Clock::monotonic()))
+    pub fn new(cache_bytes: usize, eviction: Eviction) -> Self {
+        Self(Store::with_eviction(cache_bytes, eviction, Clock::monotonic()))
     }
 
     /// The value of `key`, which counts as used.

@@ -1,7 +1,7 @@
 //! larder's group, and its store alone.
 
 use larder::testing::BareStore;
-use larder::{ByteView, Group};
+use larder::{ByteView, Eviction, Group, GroupOptions};
 
 use super::peers::Peer;
 use super::{Cache, touch};
@@ -9,23 +9,23 @@ use crate::entries::{Lengths, key, make};
 use crate::support;
 
 /// A group whose bytes are those of so many entries.
-pub(super) fn group(capacity: usize, lengths: Lengths, filled: usize) -> Group {
+pub(super) fn group(capacity: usize, lengths: Lengths, filled: usize, eviction: Eviction) -> Group {
     let getter = move |key: &str| Ok(make(key, lengths.value));
-    let cache_bytes = bytes_for(capacity, lengths);
-    let group = Group::new("compared", cache_bytes, getter).expect("a group");
+    let options = GroupOptions::new(bytes_for(capacity, lengths, eviction)).eviction(eviction);
+    let group = options.build("compared", getter).expect("a group");
     support::fill(&group, (0..filled).map(move |number| key(number, lengths.key)));
     group
 }
 
 /// A store whose bytes are those of so many entries.
-pub(super) fn store(capacity: usize, lengths: Lengths) -> BareStore {
-    BareStore::new(bytes_for(capacity, lengths))
+pub(super) fn store(capacity: usize, lengths: Lengths, eviction: Eviction) -> BareStore {
+    BareStore::new(bytes_for(capacity, lengths, eviction), eviction)
 }
 
 /// What so many entries take, their share of the tables included.
-fn bytes_for(capacity: usize, lengths: Lengths) -> usize {
+fn bytes_for(capacity: usize, lengths: Lengths, eviction: Eviction) -> usize {
     const PROBED: usize = 10_000;
-    let probe = BareStore::new(1 << 30);
+    let probe = BareStore::new(1 << 30, eviction);
     for number in 0..PROBED {
         let key = key(number, lengths.key);
         probe.insert(&key, make(&key, lengths.value).into());

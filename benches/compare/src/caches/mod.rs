@@ -4,6 +4,8 @@ mod larder;
 mod map;
 mod peers;
 
+use ::larder::Eviction;
+
 use crate::entries::Lengths;
 
 /// A cache that makes what it misses.
@@ -21,7 +23,9 @@ pub trait Cache: Send + Sync {
 pub enum Variant {
     Map,
     LarderGroup,
+    LarderAges,
     LarderStore,
+    LarderStoreAges,
     QuickCache,
     Moka,
     MokaFoldhash,
@@ -33,10 +37,12 @@ pub enum Variant {
 }
 
 impl Variant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Map,
         Self::LarderGroup,
+        Self::LarderAges,
         Self::LarderStore,
+        Self::LarderStoreAges,
         Self::QuickCache,
         Self::Moka,
         Self::MokaFoldhash,
@@ -51,7 +57,9 @@ impl Variant {
         match self {
             Self::Map => "bare HashMap",
             Self::LarderGroup => "larder, Group::get",
+            Self::LarderAges => "larder, S3-FIFO with ages",
             Self::LarderStore => "larder, store alone",
+            Self::LarderStoreAges => "larder, store, S3-FIFO with ages",
             Self::QuickCache => "quick_cache",
             Self::Moka => "moka",
             Self::MokaFoldhash => "moka, foldhash",
@@ -68,8 +76,14 @@ impl Variant {
         let peer = peers::Filler { lengths, filled };
         match self {
             Self::Map => Box::new(map::Map::filled(lengths, filled)),
-            Self::LarderGroup => Box::new(larder::group(capacity, lengths, filled)),
-            Self::LarderStore => peer.fill(larder::store(capacity, lengths)),
+            Self::LarderGroup => Box::new(larder::group(capacity, lengths, filled, Eviction::Lru)),
+            Self::LarderAges => {
+                Box::new(larder::group(capacity, lengths, filled, Eviction::S3FifoAges))
+            }
+            Self::LarderStore => peer.fill(larder::store(capacity, lengths, Eviction::Lru)),
+            Self::LarderStoreAges => {
+                peer.fill(larder::store(capacity, lengths, Eviction::S3FifoAges))
+            }
             Self::QuickCache => peer.fill(peers::quick_cache(capacity)),
             Self::Moka => peer.fill(peers::moka(capacity, std::hash::RandomState::new())),
             Self::MokaFoldhash => peer.fill(peers::moka(capacity, peers::Foldhash::default())),

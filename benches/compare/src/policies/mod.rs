@@ -3,9 +3,9 @@
 pub mod belady;
 mod crates;
 mod fifos;
-pub mod ghosts;
-pub mod ours;
 mod larder;
+
+use ::larder::Eviction;
 
 /// A cache that holds keys alone.
 pub trait Policy {
@@ -18,8 +18,9 @@ pub type Make = fn(usize) -> Box<dyn Policy>;
 
 /// What is compared, in the order of the columns.
 pub const POLICIES: &[(&str, Make)] = &[
-    ("larder", |size| Box::new(larder::Larder::new(size, 1))),
-    ("64 shards", |size| Box::new(larder::Larder::new(size, 64))),
+    ("larder", |size| Box::new(larder::Larder::new(Eviction::S3FifoAges, size, 1))),
+    ("64 shards", |size| Box::new(larder::Larder::new(Eviction::S3FifoAges, size, 64))),
+    ("larder LRU", |size| Box::new(larder::Larder::new(Eviction::Lru, size, 1))),
     ("LRU", |size| Box::new(crates::Lru::new(size))),
     ("SIEVE", |size| Box::new(fifos::Sieve::new(size))),
     ("S3-FIFO", |size| Box::new(fifos::S3Fifo::new(size))),

@@ -9,9 +9,12 @@ const BUCKET_SLOTS: usize = 16;
 /// No ghost: the fingerprint of one is odd.
 const EMPTY: u32 = 0;
 
+/// Bytes for each resident entry, at most: room is made for a quarter more than there are.
+pub(super) const GHOST_BYTES: usize = SLOTS_PER_ENTRY * size_of::<u32>() * 5 / 4;
+
 /// A set of hashes, each with a time.
 #[derive(Debug, Default)]
-pub struct Ghosts {
+pub(super) struct Ghosts {
     /// Fingerprints above, times below.
     buckets: Vec<[u32; BUCKET_SLOTS]>,
     /// The number of entries that the buckets were made for.
@@ -24,7 +27,7 @@ impl Ghosts {
     /// Makes room for the ghosts of a cache of so many entries.
     ///
     /// Forgets everything when that number has changed much since the last time.
-    pub fn fit(&mut self, entries: usize) {
+    pub(super) fn fit(&mut self, entries: usize) {
         if entries * 4 <= self.entries * 5 && entries * 4 >= self.entries {
             return;
         }
@@ -35,7 +38,7 @@ impl Ghosts {
     }
 
     /// Remembers that an entry of this hash was last used `age` ticks before `now`.
-    pub fn put(&mut self, hash: u32, now: u32, age: u32) {
+    pub(super) fn put(&mut self, hash: u32, now: u32, age: u32) {
         let (now, time) = (self.time(now), self.time(now.wrapping_sub(age)));
         let Some(bucket) = self.bucket(hash) else { return };
         let oldest = bucket.iter_mut().max_by_key(|slot| match **slot {
@@ -48,16 +51,12 @@ impl Ghosts {
     }
 
     /// Forgets the ghost of this hash; says how many ticks ago its entry was last used.
-    pub fn take(&mut self, hash: u32, now: u32) -> Option<u32> {
+    pub(super) fn take(&mut self, hash: u32, now: u32) -> Option<u32> {
         let (shift, now) = (self.shift, self.time(now));
         let slot =
             self.bucket(hash)?.iter_mut().find(|slot| **slot >> 16 << 16 == fingerprint(hash))?;
         let ghost = std::mem::replace(slot, EMPTY);
         Some(u32::from(now.wrapping_sub(ghost as u16)) << shift)
-    }
-
-    pub fn clear(&mut self) {
-        *self = Self::default();
     }
 
     fn time(&self, tick: u32) -> u16 {
