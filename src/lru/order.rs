@@ -48,7 +48,6 @@ impl Order {
         }
     }
 
-    #[cfg(test)]
     /// All entries, those to be evicted first in front.
     pub(super) fn first_to_last(&self, table: &Table) -> Vec<u32> {
         match self {

@@ -110,6 +110,10 @@ impl Snapshotter {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Hands out the snapshot's entries that are still alive and were not removed since. None
     /// when there is no snapshot: a cold start.
     ///
@@ -163,6 +167,27 @@ impl Snapshotter {
         result
     }
 
+    /// Ends the snapshot on disk, and the one that is being written: nothing of them is to come
+    /// back.
+    ///
+    /// Call it after the entries have left the cache, as with [`removed`](Self::removed).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when a snapshot could not be given up.
+    pub(crate) fn forget(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut result = Ok(());
+        state.journals.retain_mut(|journal| {
+            let given_up = self.give_up(journal);
+            let stays = given_up.is_err();
+            result = result.clone().and(given_up);
+            stays
+        });
+        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
+        result
+    }
+
     /// Writes a snapshot of what `entries` pushes, in place of the one before.
     ///
     /// # Errors
@@ -206,13 +231,14 @@ impl Snapshotter {
             return Ok(());
         }
         let what = format!(
-            "the journal of group {:?}, or its disk, was full while a snapshot was written",
+            "a snapshot of group {:?} was given up while it was written: the group was cleared, \
+             or its journal or disk was full",
             self.group
         );
         Err(Error::Overloaded { what })
     }
 
-    /// Ends a journal that misses a removal, and its snapshot with it. The journal goes first:
+    /// Ends a journal that misses removals, and its snapshot with it. The journal goes first:
     /// without it the snapshot is refused.
     fn give_up(&self, journal: &mut Journal) -> Result<()> {
         journal.delete()?;
