@@ -151,20 +151,8 @@ impl Snapshotter {
         if !self.journalling.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut state = self.state.lock();
-        let mut result = Ok(());
-        state.journals.retain_mut(|journal| {
-            if journal.append(key, self.journal_bytes).is_ok() {
-                return true;
-            }
-            // One that is full or failed no longer holds every removal.
-            let given_up = self.give_up(journal);
-            let stays = given_up.is_err();
-            result = result.clone().and(given_up);
-            stays
-        });
-        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
-        result
+        // One that is full or failed no longer holds every removal.
+        self.keep_journals(|journal| journal.append(key, self.journal_bytes).is_ok())
     }
 
     /// Ends the snapshot on disk, and the one that is being written: nothing of them is to come
@@ -176,16 +164,7 @@ impl Snapshotter {
     ///
     /// [`Error::Io`] when a snapshot could not be given up.
     pub(crate) fn forget(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        let mut result = Ok(());
-        state.journals.retain_mut(|journal| {
-            let given_up = self.give_up(journal);
-            let stays = given_up.is_err();
-            result = result.clone().and(given_up);
-            stays
-        });
-        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
-        result
+        self.keep_journals(|_| false)
     }
 
     /// Writes a snapshot of what `entries` pushes, in place of the one before.
@@ -236,6 +215,23 @@ impl Snapshotter {
             self.group
         );
         Err(Error::Overloaded { what })
+    }
+
+    /// Gives up the journals that are not to be kept.
+    fn keep_journals(&self, mut is_kept: impl FnMut(&mut Journal) -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut result = Ok(());
+        state.journals.retain_mut(|journal| {
+            if is_kept(journal) {
+                return true;
+            }
+            let given_up = self.give_up(journal);
+            let stays = given_up.is_err();
+            result = result.clone().and(given_up);
+            stays
+        });
+        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
+        result
     }
 
     /// Ends a journal that misses removals, and its snapshot with it. The journal goes first:
