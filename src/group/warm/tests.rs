@@ -50,6 +50,8 @@ fn a_group_goes_on_where_it_has_ended() {
         assert_eq!(group.get(&key).unwrap(), "old");
     }
     assert_eq!(group.stats().local_loads, 0);
+    let again = group.restore(&path).unwrap();
+    assert_eq!(again, RestoreStats { present: 500, bytes, ..RestoreStats::default() });
     let written = group.snapshot(&path).unwrap();
     assert_eq!(written, SnapshotStats { entries: 500, bytes });
     assert_eq!((group.stats().snapshots, group.stats().snapshot_errors), (1, 0));
