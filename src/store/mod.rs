@@ -182,6 +182,14 @@ impl Store {
             self.give_back(bytes);
             return false;
         };
+        // Asked with the lock held: who lowers the budget later finds the entry here, and who
+        // has lowered it before could not find it anywhere.
+        let late = self.reserved.load(Ordering::SeqCst) > self.budget();
+        if late && !mutant::active(Mutant::ReserveByOldBudget) {
+            drop(shard);
+            self.give_back(bytes + room);
+            return false;
+        }
         let leave = if_there == IfThere::Leave && !mutant::active(Mutant::CarryInBlindly);
         if leave && shard.lru.contains(hash, entry.key()) {
             drop(shard);
