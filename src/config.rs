@@ -4,6 +4,7 @@
 mod form;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::serve::Limits;
@@ -59,6 +60,12 @@ pub struct NodeConfig {
     /// The budget of each group that has none of its own, in bytes. Defaults to 64 MiB.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "form::size"))]
     pub cache_bytes: usize,
+    /// The folder for the groups' snapshots, which is made if it is missing: they are read at
+    /// the start and written at shutdown. Defaults to none, and every start is cold.
+    pub snapshot: Option<PathBuf>,
+    /// How often they are written in between. Defaults to 10 minutes.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::time"))]
+    pub snapshot_every: Duration,
     /// The groups, by name. Defaults to none.
     pub groups: BTreeMap<String, GroupConfig>,
     /// What listeners and peer calls may take at most. Defaults to [`Limits::default`].
@@ -75,6 +82,8 @@ impl Default for NodeConfig {
             peers: Vec::new(),
             dialect: Dialect::default(),
             cache_bytes: 64 << 20,
+            snapshot: None,
+            snapshot_every: Duration::from_secs(600),
             groups: BTreeMap::new(),
             limits: Limits::default(),
         }

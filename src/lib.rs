@@ -46,7 +46,6 @@ mod flight;
 mod loaders;
 mod stats;
 mod getter;
-#[allow(dead_code, reason = "connected by the store's next commit")]
 mod snapshot;
 // Floor 2: what a group is made of.
 mod peer;
@@ -74,8 +73,8 @@ pub use byte_view::ByteView;
 pub use config::{GroupConfig, NodeConfig};
 pub use error::{BoxError, Error, NotFound, Result};
 pub use getter::{Getter, Loaded};
-pub use group::{Group, GroupOptions};
-pub use node::Node;
+pub use group::{Group, GroupOptions, RestoreStats, SnapshotStats};
+pub use node::{Node, SnapshotEvent};
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};

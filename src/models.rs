@@ -90,6 +90,8 @@ models! {
         ReserveInTwoSteps ReplacedKeepsBytes GrowUnreserved;
     stores::a_lower_budget_holds_when_it_has_been_set:
         ReserveByOldBudget;
+    stores::what_a_snapshot_brings_leaves_alone_what_is_newer:
+        CarryInBlindly;
 }
 
 /// A planted fault shows in every thread: models share this lock, mutants take it alone.

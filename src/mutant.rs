@@ -61,6 +61,8 @@ mutants! {
     ReserveByOldBudget,
     /// `store`: a shard's table grows without asking for room.
     GrowUnreserved,
+    /// `store`: what a snapshot brings takes the place of what came since it was looked for.
+    CarryInBlindly,
     /// `loaders`: a job is left to an idle thread that another job has been left to already.
     CountIdleTwice,
     /// `loaders`: a thread whose wait timed out ends, whatever has been queued since.

@@ -1,13 +1,18 @@
 //! A running node, out of a configuration.
 
+mod snapshots;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use snapshots::SnapshotEvent;
 
 use crate::config::{GroupConfig, NodeConfig};
 use crate::error::Result;
 use crate::group::{Group, GroupOptions};
 use crate::origin::Origin;
 use crate::pool::HttpPool;
+use snapshots::Snapshots;
 
 /// A pool with its groups and their origins, started from a [`NodeConfig`].
 ///
@@ -28,29 +33,53 @@ use crate::pool::HttpPool;
 pub struct Node {
     pool: HttpPool,
     groups: Vec<Group>,
+    /// None when the configuration names no folder for them.
+    snapshots: Option<Snapshots>,
 }
 
 impl Node {
-    /// Opens the origins, starts the pool, and makes the groups.
+    /// Opens the origins, makes the groups, reads their snapshots, and starts the pool.
     ///
     /// # Errors
     ///
     /// Those of [`Origin::parse`], of
     /// [`HttpPoolBuilder::start`](crate::HttpPoolBuilder::start) and of
-    /// [`HttpPool::group_with`]; nothing keeps running then.
+    /// [`HttpPool::group_with`]; [`Error::Io`](crate::Error::Io) when the folder for snapshots
+    /// cannot be made, and [`Error::BadSetting`](crate::Error::BadSetting) when another
+    /// process uses it. Nothing keeps running then. A snapshot that is refused is no error.
     pub fn start(config: NodeConfig) -> Result<Self> {
+        Self::start_with(config, |_| ())
+    }
+
+    /// As [`start`](Self::start); `listener` is told what becomes of each snapshot. It runs on
+    /// the thread that starts the node, and later on the one that writes snapshots.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        config: NodeConfig,
+        listener: impl Fn(&SnapshotEvent) + Send + 'static,
+    ) -> Result<Self> {
         // Before anything listens: peers are not to meet a node whose origin is missing.
         let prepare = |(name, group): (&String, &GroupConfig)| {
             let origin = Origin::parse(&group.origin)?;
             Ok((name.clone(), options(group, config.cache_bytes), origin))
         };
         let prepared = config.groups.iter().map(prepare).collect::<Result<Vec<_>>>()?;
-        let pool = start_pool(&config)?;
-        let make = |(name, options, origin): (String, GroupOptions, Origin)| {
-            pool.group_with(options, &name, origin)
-        };
+        let make =
+            |(name, options, origin): (String, GroupOptions, Origin)| options.build(&name, origin);
         let groups = prepared.into_iter().map(make).collect::<Result<Vec<_>>>()?;
-        Ok(Self { pool, groups })
+        // Nobody asks yet, so that what is removed later is noted.
+        let restored = match &config.snapshot {
+            Some(folder) => Some(snapshots::restore(folder, &groups, &listener)?),
+            None => None,
+        };
+        let pool = start_pool(&config)?;
+        groups.iter().try_for_each(|group| pool.adopt(group.clone()))?;
+        let start = |files| Snapshots::start(files, config.snapshot_every, listener);
+        let snapshots = restored.map(start).transpose()?;
+        Ok(Self { pool, groups, snapshots })
     }
 
     /// The pool.
@@ -63,9 +92,15 @@ impl Node {
         &self.groups
     }
 
-    /// Drains and stops, as [`HttpPool::shutdown`]. Whether all requests finished in time.
+    /// Drains and stops, as [`HttpPool::shutdown`], and writes the snapshots, however long that
+    /// takes. Whether all requests finished in time.
     pub fn shutdown(self, timeout: Duration) -> bool {
-        self.pool.shutdown(timeout)
+        let finished = self.pool.drain(timeout);
+        // Before the pool's threads are waited for: a getter that hangs may hold one.
+        if let Some(snapshots) = self.snapshots {
+            snapshots.finish();
+        }
+        finished
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Counters {
     pub(crate) shed: Counter,
     pub(crate) getter_panics: Counter,
     pub(crate) overdue_loads: Counter,
+    pub(crate) snapshots: Counter,
+    pub(crate) snapshot_errors: Counter,
 }
 
 /// What a group has done so far, and what its caches hold.
@@ -70,6 +72,10 @@ pub struct Stats {
     pub getter_panics: u64,
     /// Getter calls that outlived `load_timeout`, so that a newer load took over their key.
     pub overdue_loads: u64,
+    /// Snapshots written.
+    pub snapshots: u64,
+    /// Snapshots that could not be written or restored.
+    pub snapshot_errors: u64,
     /// Getter calls running now.
     pub getters_running: u64,
     /// Loads waiting for a getter to become free now.
@@ -129,6 +135,8 @@ impl Counters {
             shed: self.shed.get(),
             getter_panics: self.getter_panics.get(),
             overdue_loads: self.overdue_loads.get(),
+            snapshots: self.snapshots.get(),
+            snapshot_errors: self.snapshot_errors.get(),
             ..Stats::default()
         }
     }

@@ -93,6 +93,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", env = "LARDER_CACHE_BYTES", hide_env = true)]
     #[arg(value_parser = size)]
     pub(super) cache_bytes: Option<usize>,
+    /// Keep what is cached in this folder over restarts [default: start cold]
+    #[arg(long, value_name = "DIR", env = "LARDER_SNAPSHOT", hide_env = true)]
+    pub(super) snapshot: Option<PathBuf>,
+    /// Write it this often, and at the end [default: 10m]
+    #[arg(long, value_name = "TIME", env = "LARDER_SNAPSHOT_EVERY", hide_env = true)]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub(super) snapshot_every: Option<Duration>,
     /// What the nodes agree on; the same on each [default: native]
     #[arg(long, value_name = "NAME", env = "LARDER_DIALECT", hide_env = true)]
     pub(super) dialect: Option<Dialect>,

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use larder::{Error, GroupConfig, Node, NodeConfig};
+use bytesize::ByteSize;
+use larder::{Error, GroupConfig, Node, NodeConfig, SnapshotEvent};
 
 use super::args::ServeArgs;
 use super::end::{Ending, Exit};
@@ -13,17 +14,23 @@ use super::signals::Signals;
 
 /// How long requests in flight have to finish: the program is to be gone within 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
-/// How long what was cut off has to end: a getter that hangs is left behind.
+/// How long what was cut off has to end, and snapshots to be written, when requests took all
+/// that time: a getter that hangs is left behind.
 const CUT_OFF: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
     let config = settings(args)?;
     let mut signals = Signals::catch()?;
-    let node = Node::start(config)?;
+    let node = Node::start_with(config, tell)?;
     say(&announcement(&node));
     signals.wait();
-    if !drain(node) {
-        say(&format!("cut off the requests that had not finished after {DRAIN:?}"));
+    match drain(node) {
+        Ok(true) => {}
+        Ok(false) => say(&format!("cut off the requests that had not finished after {DRAIN:?}")),
+        Err(_) => {
+            let all = DRAIN + CUT_OFF;
+            say(&format!("cut off what had not ended after {all:?}: a request, or a snapshot"));
+        }
     }
     Ok(())
 }
@@ -39,6 +46,8 @@ fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
     config.advertise = args.advertise.or(config.advertise);
     config.peers = args.peers.unwrap_or(config.peers);
     config.dialect = args.dialect.unwrap_or(config.dialect);
+    config.snapshot = args.snapshot.or(config.snapshot);
+    config.snapshot_every = args.snapshot_every.unwrap_or(config.snapshot_every);
     for (name, origin) in args.groups {
         match config.groups.get_mut(&name) {
             Some(group) => group.origin = origin,
@@ -78,14 +87,63 @@ fn announcement(node: &Node) -> String {
     format!("peers {}, api {}", listens(pool.peer_addr()), listens(pool.api_addr()))
 }
 
-/// Whether all requests finished in time.
-fn drain(node: Node) -> bool {
+/// Whether all requests finished in time; an error when not even their end did.
+fn drain(node: Node) -> Result<bool, RecvTimeoutError> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(node.shutdown(DRAIN)));
-    told.recv_timeout(DRAIN + CUT_OFF).unwrap_or(false)
+    told.recv_timeout(DRAIN + CUT_OFF)
+}
+
+/// Says what has become of a snapshot; that one was written goes without saying.
+fn tell(event: &SnapshotEvent) {
+    let (group, line) = match event {
+        SnapshotEvent::Restored { group, path, result: Ok(read) } => {
+            let path = path.display();
+            let line = match read.bytes {
+                0 => format!("starts cold: no snapshot at {path} yet"),
+                bytes => {
+                    let size = ByteSize::b(bytes).display().si();
+                    format!("{} entries from {path} ({size})", grouped(read.entries))
+                }
+            };
+            (group, line)
+        }
+        SnapshotEvent::Restored { group, result: Err(error), .. } => {
+            (group, format!("starts cold: {error}"))
+        }
+        SnapshotEvent::Written { group, result: Err(error), .. } => {
+            (group, format!("no snapshot was written: {error}"))
+        }
+        _ => return,
+    };
+    say(&format!("group {group:?}: {line}"));
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn say(message: &str) {
     // A node whose stderr is gone still serves.
     let _ = writeln!(io::stderr().lock(), "larder: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_apart() {
+        let told = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(told, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
 }

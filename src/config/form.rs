@@ -62,7 +62,7 @@ pub(super) fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option
 }
 
 /// `"10s"`, `"300ms"`, `"1m 30s"`.
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     humantime::parse_duration(&text).map_err(|error| {
         D::Error::custom(format!("{text:?} is no time ({error}): write it as \"10s\" or \"300ms\""))
@@ -103,6 +103,8 @@ mod tests {
             peers = ["http://node-1:8001", "http://node-2:8001"]
             dialect = "native"
             cache_bytes = "1.5GiB"
+            snapshot = "/var/lib/larder"
+            snapshot_every = "5m"
         "#;
         let expected = NodeConfig {
             listen: "10.0.0.1:8001".to_owned(),
@@ -111,6 +113,8 @@ mod tests {
             peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
             dialect: Dialect::Native,
             cache_bytes: 3 << 29,
+            snapshot: Some("/var/lib/larder".into()),
+            snapshot_every: Duration::from_secs(300),
             ..NodeConfig::default()
         };
         assert_eq!(NodeConfig::from_toml(text), Ok(expected));

@@ -2,6 +2,7 @@
 
 mod load;
 mod options;
+mod warm;
 mod writes;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use options::GroupOptions;
+pub use warm::{RestoreStats, SnapshotStats};
 
 use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick, deadline_after};
@@ -23,6 +25,7 @@ use crate::store::{Left, Look, RemovalCause, Store, Which};
 use crate::sync::OnceCell;
 use crate::sync::atomic::AtomicU64;
 use load::Asked;
+use warm::Warm;
 
 /// A cache with a name and a way to load what is missing.
 ///
@@ -59,6 +62,8 @@ struct Inner {
     counters: Counters,
     /// How often a key of this group was removed or set from outside.
     writes: AtomicU64,
+    /// Once the group has a path for its snapshots.
+    warm: OnceCell<Warm>,
 }
 
 /// Who wants a key.
@@ -123,6 +128,7 @@ impl Group {
             loaders,
             counters: Counters::default(),
             writes: AtomicU64::new(0),
+            warm: OnceCell::new(),
             options,
         };
         Ok(Self { inner: Arc::new(inner) })

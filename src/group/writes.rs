@@ -1,6 +1,7 @@
 //! What changes a key of this node's cache from outside a get.
 
 use super::load::Asked;
+use super::warm::{Turn, Warm};
 use super::{Fetched, Group, Source};
 use crate::error::Result;
 use crate::getter::Loaded;
@@ -14,14 +15,22 @@ impl Group {
     ///
     /// Each part of the cache is locked for a moment only, so gets go on meanwhile; what they
     /// load anew is kept. The eviction listener hears of every entry, as
-    /// [`RemovalCause::Removed`].
-    pub fn clear(&self) {
+    /// [`RemovalCause::Removed`]. The group's [`snapshot`](Self::snapshot) ends as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) when the snapshot cannot be ended: the caches are empty,
+    /// and a restart would bring back what they held. Without a snapshot it cannot fail.
+    pub fn clear(&self) -> Result<()> {
+        let turn = self.inner.warm.get().map(Warm::turn);
         self.inner.asking.doom_all();
         self.inner.loading.doom_all();
         let mut left = self.left();
         self.inner.store.clear(&mut left);
+        let noted = turn.map_or(Ok(()), Turn::cleared);
         self.count_write();
         self.tell(left);
+        noted
     }
 
     /// Changes how many bytes of memory both caches together may hold; when it returns they
@@ -39,7 +48,13 @@ impl Group {
 
     /// Removes `key` from this node. Whoever asks afterwards does not get what was there, nor
     /// what a load that began before brings.
-    pub(crate) fn remove_local(&self, key: &str) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) when a snapshot holds the key and the removal cannot be
+    /// noted: it is removed, and a restart would bring it back.
+    pub(crate) fn remove_local(&self, key: &str) -> Result<()> {
+        let turn = self.inner.warm.get().map(Warm::turn);
         let mut left = self.left();
         if mutant::active(Mutant::RemoveBeforeDoom) {
             self.inner.store.remove(key.as_bytes(), RemovalCause::Removed, &mut left);
@@ -50,8 +65,10 @@ impl Group {
         if !mutant::active(Mutant::RemoveBeforeDoom) {
             self.inner.store.remove(key.as_bytes(), RemovalCause::Removed, &mut left);
         }
+        let noted = turn.map_or(Ok(()), |turn| turn.removed(key.as_bytes()));
         self.count_write();
         self.tell(left);
+        noted
     }
 
     /// Puts a value into this node's main cache, in place of what is there or being loaded.
@@ -60,6 +77,7 @@ impl Group {
     ///
     /// [`Error::KeyTooLong`](crate::Error::KeyTooLong) and
     /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge); nothing has changed then.
+    /// [`Error::Io`](crate::Error::Io) as of [`remove_local`](Self::remove_local).
     pub(crate) fn set_local(&self, key: &str, loaded: Loaded) -> Result<()> {
         self.check_key(key)?;
         self.check_value(key, &loaded)?;
@@ -69,6 +87,7 @@ impl Group {
             self.replace(key, &self.fetched(loaded, Source::Main));
             return Ok(());
         }
+        let turn = self.inner.warm.get().map(Warm::turn);
         // As a flight of its own: a load that began between dooming and keeping would bring the
         // old value back.
         let asking = self.inner.asking.take_over(key.as_bytes());
@@ -76,9 +95,10 @@ impl Group {
         let fetched = self.fetched(loaded, Source::Main);
         let left = loading.land(Ok(fetched.clone()), |_| self.replace(key, &fetched));
         asking.land(Asked::Answered(Ok(fetched)), |_| ());
+        let noted = turn.map_or(Ok(()), |turn| turn.removed(key.as_bytes()));
         self.count_write();
         self.tell(left.unwrap_or_default());
-        Ok(())
+        noted
     }
 
     /// Changes whenever a key is removed or set: who has asked with the same number has asked

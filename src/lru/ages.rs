@@ -182,7 +182,6 @@ impl Ages {
     }
 
     /// The queues, what is evicted first in front.
-    #[cfg(test)]
     pub(super) fn lists(&self) -> [List; 2] {
         [self.small.list, self.main.list]
     }

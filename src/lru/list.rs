@@ -47,7 +47,6 @@ impl List {
         self.oldest = renumbered(moved, self.oldest);
     }
 
-    #[cfg(test)]
     /// The nodes, oldest first.
     pub(super) fn oldest_first(self, table: &Table) -> impl Iterator<Item = u32> {
         std::iter::successors(Some(self.oldest), |&index| Some(table.node(index)?.newer))

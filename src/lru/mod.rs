@@ -121,6 +121,11 @@ impl Lru {
         Lookup::Hit { value, expires, which }
     }
 
+    /// Whether `key` is there, expired or not; it does not count as used.
+    pub(crate) fn contains(&self, hash: u32, key: &[u8]) -> bool {
+        self.table.find(hash, key).is_some()
+    }
+
     /// Puts an entry in as the newest of one cache; gives back the one that it replaced.
     pub(crate) fn insert(
         &mut self,
@@ -209,14 +214,12 @@ impl Lru {
         before - self.table.bytes()
     }
 
-    #[cfg(test)]
     /// All entries of one cache, those to be evicted first in front; for [`Lru::entry`].
     pub(crate) fn first_to_last(&self, which: Which) -> Vec<u32> {
         let side = if which == Which::Main { &self.main } else { &self.hot };
         side.order.first_to_last(&self.table)
     }
 
-    #[cfg(test)]
     /// The entry that is at an index now, if any, and its cache.
     pub(crate) fn entry(&self, index: u32) -> Option<(Entry, Which)> {
         let block = self.table.block(index)?.clone();

@@ -89,7 +89,6 @@ impl Order {
     }
 
     /// All entries, those that are worth least in front.
-    #[cfg(test)]
     pub(super) fn first_to_last(&self, table: &Table) -> Vec<u32> {
         match self {
             Self::Recency(recency) => recency.list().oldest_first(table).collect(),

@@ -68,7 +68,6 @@ impl Recency {
         self.list.oldest()
     }
 
-    #[cfg(test)]
     pub(super) fn list(&self) -> List {
         self.list
     }

@@ -1,10 +1,11 @@
-//! A model of the store, alone.
+//! Models of the store, alone.
 
 use std::sync::Arc;
 
 use super::on_threads;
 use crate::clock::Clock;
 use crate::lru::{Eviction, Lru, entry_bytes};
+use crate::snapshot::Record;
 use crate::store::{Left, Look, Store, Which};
 
 /// Room for three entries without a value, and for the tables of two shards.
@@ -55,4 +56,22 @@ pub(super) fn a_lower_budget_holds_when_it_has_been_set() {
     });
     store.validate();
     assert!(store.reserved() <= BUDGETS[1], "the last budget holds");
+}
+
+/// Whichever comes first.
+pub(super) fn what_a_snapshot_brings_leaves_alone_what_is_newer() {
+    let store = Arc::new(Store::new(BUDGET, Clock::monotonic()));
+    let shared = Arc::clone(&store);
+    on_threads(2, move |thread| {
+        let mut left = Left::default();
+        if thread == 0 {
+            let record = Record { key: b"a", value: b"old", ttl: None, hot: false };
+            shared.carry_in(&record, &mut left);
+        } else {
+            shared.insert(Which::Main, b"a", "new".into(), None, &mut left);
+        }
+    });
+    let found = store.get(b"a", Look::Peek, drop);
+    assert_eq!(found.map(|found| found.value), Some("new".into()));
+    store.validate();
 }

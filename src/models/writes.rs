@@ -40,7 +40,7 @@ fn nobody_gets_what_was_removed(group: &Group, origin: &Origin) {
     let (caller, origin) = (group.clone(), origin.clone());
     on_threads(2, move |_| {
         let changed = origin.change();
-        caller.remove_local("k");
+        caller.remove_local("k").unwrap();
         let got: usize = caller.get("k").unwrap().as_str().unwrap().parse().unwrap();
         assert!(got >= changed, "got {got} after {changed} had been told of");
     });

@@ -143,13 +143,20 @@ impl HttpPool {
         getter: impl Getter,
     ) -> Result<Group> {
         let group = options.build(name, getter)?;
-        group.register_peers(Arc::clone(&self.shared.peers) as Arc<dyn PeerPicker>)?;
-        let mut groups = self.shared.groups.lock();
-        if groups.contains_key(name) {
-            return Err(Error::GroupExists { group: name.to_owned() });
-        }
-        groups.insert(name.to_owned(), group.clone());
+        self.adopt(group.clone())?;
         Ok(group)
+    }
+
+    /// Serves a group that stood alone so far.
+    pub(crate) fn adopt(&self, group: Group) -> Result<()> {
+        group.register_peers(Arc::clone(&self.shared.peers) as Arc<dyn PeerPicker>)?;
+        let name = group.name().to_owned();
+        let mut groups = self.shared.groups.lock();
+        if groups.contains_key(&name) {
+            return Err(Error::GroupExists { group: name });
+        }
+        groups.insert(name, group);
+        Ok(())
     }
 
     /// Answers a peer's request that a tiny_http server of the program's own has received.
@@ -176,6 +183,11 @@ impl HttpPool {
     /// Drains: readiness fails, nothing new is accepted, requests in flight finish within
     /// `timeout`, what is left is cut off, and the threads end. Whether all finished in time.
     pub fn shutdown(self, timeout: Duration) -> bool {
+        self.drain(timeout)
+    }
+
+    /// As [`shutdown`](Self::shutdown), the last threads aside: they end when it is dropped.
+    pub(crate) fn drain(&self, timeout: Duration) -> bool {
         self.shared.draining.store(true, Ordering::SeqCst);
         let deadline = deadline_after(timeout);
         // Clients first: their requests may need the peers, and the peers' need nobody.

@@ -31,6 +31,8 @@ const COUNTERS: &[Field<Stats>] = &[
     ("shed", "Gets refused because a limit was reached", |s| s.shed),
     ("getter_panics", "Getter calls that panicked", |s| s.getter_panics),
     ("overdue_loads", "Getter calls that outlived their load timeout", |s| s.overdue_loads),
+    ("snapshots", "Snapshots written", |s| s.snapshots),
+    ("snapshot_errors", "Snapshots not written or not restored", |s| s.snapshot_errors),
 ];
 
 const GAUGES: &[Field<Stats>] = &[

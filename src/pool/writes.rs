@@ -40,11 +40,11 @@ pub(super) fn check_method(spec: &Spec, method: Method) -> Result<(), Answer> {
 pub(super) fn answer(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
     match request.method {
         Method::Put => put(shared, request, group, key),
-        Method::Delete => {
-            group.remove_local(key);
-            done()
-        }
-        Method::Post if key == REMOVE_KEYS => remove_keys(request, group),
+        Method::Delete => match group.remove_local(key) {
+            Ok(()) => done(),
+            Err(error) => failure(shared, &error),
+        },
+        Method::Post if key == REMOVE_KEYS => remove_keys(shared, request, group),
         Method::Post | Method::Get | Method::Head => {
             refuse(format!("POST is for {REMOVE_KEYS} only"))
         }
@@ -65,15 +65,17 @@ fn put(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
     }
 }
 
-fn remove_keys(request: &Request, group: &Group) -> Answer {
+fn remove_keys(shared: &Shared, request: &Request, group: &Group) -> Answer {
     let keys = match wire::read_remove_keys(group.name(), &request.body) {
         Ok(keys) => keys,
         Err(reason) => return refuse(reason),
     };
-    for key in keys {
-        group.remove_local(&key);
+    // All of them, whatever becomes of one.
+    let removed = keys.iter().map(|key| group.remove_local(key));
+    match removed.fold(Ok(()), Result::and) {
+        Ok(()) => done(),
+        Err(error) => failure(shared, &error),
     }
-    done()
 }
 
 fn done() -> Answer {

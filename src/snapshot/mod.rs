@@ -110,6 +110,10 @@ impl Snapshotter {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Hands out the snapshot's entries that are still alive and were not removed since. None
     /// when there is no snapshot: a cold start.
     ///
@@ -147,20 +151,20 @@ impl Snapshotter {
         if !self.journalling.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut state = self.state.lock();
-        let mut result = Ok(());
-        state.journals.retain_mut(|journal| {
-            if journal.append(key, self.journal_bytes).is_ok() {
-                return true;
-            }
-            // One that is full or failed no longer holds every removal.
-            let given_up = self.give_up(journal);
-            let stays = given_up.is_err();
-            result = result.clone().and(given_up);
-            stays
-        });
-        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
-        result
+        // One that is full or failed no longer holds every removal.
+        self.keep_journals(|journal| journal.append(key, self.journal_bytes).is_ok())
+    }
+
+    /// Ends the snapshot on disk, and the one that is being written: nothing of them is to come
+    /// back.
+    ///
+    /// Call it after the entries have left the cache, as with [`removed`](Self::removed).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when a snapshot could not be given up.
+    pub(crate) fn forget(&self) -> Result<()> {
+        self.keep_journals(|_| false)
     }
 
     /// Writes a snapshot of what `entries` pushes, in place of the one before.
@@ -206,13 +210,31 @@ impl Snapshotter {
             return Ok(());
         }
         let what = format!(
-            "the journal of group {:?}, or its disk, was full while a snapshot was written",
+            "a snapshot of group {:?} was given up while it was written: the group was cleared, \
+             or its journal or disk was full",
             self.group
         );
         Err(Error::Overloaded { what })
     }
 
-    /// Ends a journal that misses a removal, and its snapshot with it. The journal goes first:
+    /// Gives up the journals that are not to be kept.
+    fn keep_journals(&self, mut is_kept: impl FnMut(&mut Journal) -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut result = Ok(());
+        state.journals.retain_mut(|journal| {
+            if is_kept(journal) {
+                return true;
+            }
+            let given_up = self.give_up(journal);
+            let stays = given_up.is_err();
+            result = result.clone().and(given_up);
+            stays
+        });
+        self.journalling.store(!state.journals.is_empty(), Ordering::Release);
+        result
+    }
+
+    /// Ends a journal that misses removals, and its snapshot with it. The journal goes first:
     /// without it the snapshot is refused.
     fn give_up(&self, journal: &mut Journal) -> Result<()> {
         journal.delete()?;

@@ -5,6 +5,7 @@
 //! grow, which evicts until they fit; only then it goes in: filling never passes the budget,
 //! whatever the threads do.
 
+mod carry;
 mod room;
 mod shard;
 
@@ -96,6 +97,13 @@ impl Left {
     }
 }
 
+/// What becomes of an entry that is there already when another of its key comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfThere {
+    Replace,
+    Leave,
+}
+
 /// A key's hash, in the two parts that choose a shard and a place in it.
 #[derive(Clone, Copy)]
 struct Hashed {
@@ -160,11 +168,11 @@ impl Store {
         expires: Option<Tick>,
         left: &mut Left,
     ) {
-        let Hashed { shard: home, hash } = self.hashed(key);
+        let hashed = self.hashed(key);
         let kept = Entry::pack(key, value, expires)
-            .is_some_and(|entry| self.insert_entry(which, home, hash, entry, left));
+            .is_some_and(|entry| self.insert_entry(which, hashed, entry, IfThere::Replace, left));
         if !kept {
-            self.shards[home].lock().refuse(which);
+            self.shards[hashed.shard].lock().refuse(which);
         }
     }
 
@@ -172,9 +180,9 @@ impl Store {
     fn insert_entry(
         &self,
         which: Which,
-        home: usize,
-        hash: u32,
+        Hashed { shard: home, hash }: Hashed,
         entry: Entry,
+        if_there: IfThere,
         left: &mut Left,
     ) -> bool {
         let now = self.clock.now();
@@ -188,6 +196,20 @@ impl Store {
             self.give_back(bytes);
             return false;
         };
+        // Asked with the lock held: who lowers the budget later finds the entry here, and who
+        // has lowered it before could not find it anywhere.
+        let late = self.reserved.load(Ordering::SeqCst) > self.budget();
+        if late && !mutant::active(Mutant::ReserveByOldBudget) {
+            drop(shard);
+            self.give_back(bytes + room);
+            return false;
+        }
+        let leave = if_there == IfThere::Leave && !mutant::active(Mutant::CarryInBlindly);
+        if leave && shard.lru.contains(hash, entry.key()) {
+            drop(shard);
+            self.give_back(bytes + room);
+            return true;
+        }
         let before = shard.lru.table_bytes();
         let replaced = shard.insert(which, hash, entry, now);
         let grown = shard.lru.table_bytes() - before;

@@ -1,6 +1,7 @@
 //! The binary, through its flags, its signals and its ports.
 
 mod process;
+mod warm;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -175,6 +176,7 @@ fn bad_flags_name_the_fix() {
         (&["scores"][..], 2, "NAME=ORIGIN"),
         (&["g=static:k=v", "--cache-bytes", "much"], 2, "64MiB"),
         (&["g=static:k=v", "--dialect", "klingon"], 2, "native"),
+        (&["g=static:k=v", "--snapshot-every", "soon"], 2, "--snapshot-every"),
         (&["g=static:k=v", "--liste", "x"], 2, "--listen"),
         (&["g=redis:localhost"], 4, "dir:PATH"),
         (&["g=dir:/no/such/folder"], 4, "/no/such/folder"),

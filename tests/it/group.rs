@@ -99,7 +99,7 @@ fn a_cleared_group_loads_anew_and_tells_what_left() {
         .build("g", origin.clone())
         .unwrap();
     group.get("k").unwrap();
-    group.clear();
+    group.clear().unwrap();
     assert_eq!(heard.try_recv(), Ok(("k".to_owned(), RemovalCause::Removed)));
     assert_eq!((group.peek("k"), group.stats().main.bytes), (None, 0));
     group.get("k").unwrap();
@@ -114,7 +114,7 @@ fn what_is_being_loaded_while_a_group_is_cleared_is_not_kept() {
     std::thread::scope(|scope| {
         let caller = scope.spawn(|| group.get("k"));
         wait_until("the load has begun", || origin.loads("k") == 1);
-        group.clear();
+        group.clear().unwrap();
         origin.release();
         caller.join().unwrap().unwrap();
     });

@@ -65,7 +65,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("shuttle", &["sync", "models"]),
     ("signal_hook", &["cli"]),
     ("socket2", &["serve", "pool"]),
-    ("tempfile", &["cli", "origin", "snapshot"]),
+    ("tempfile", &["cli", "group", "node", "origin", "snapshot"]),
     ("tiny_http", &["serve", "pool"]),
     ("toml", &["config"]),
     ("triomphe", &["byte_view"]),

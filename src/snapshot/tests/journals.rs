@@ -343,3 +343,32 @@ fn no_removal_is_lost_however_it_meets_a_snapshot() {
         }
     });
 }
+
+#[test]
+fn a_forgotten_snapshot_leaves_nothing() {
+    let (folder, path) = folder();
+    let snapshotter = snapshotter(&path);
+    snapshotter.forget().unwrap();
+    write_keys(&snapshotter, &["a"]).unwrap();
+    snapshotter.forget().unwrap();
+    assert_eq!(files(&folder), Vec::<String>::new());
+    snapshotter.removed(b"a").unwrap();
+    assert_eq!(files(&folder), Vec::<String>::new());
+    write_keys(&snapshotter, &["b"]).unwrap();
+    drop(snapshotter);
+    assert_eq!(restored(&path), ["b"]);
+}
+
+#[test]
+fn what_is_forgotten_while_it_is_written_takes_no_place() {
+    let (folder, path) = folder();
+    let snapshotter = snapshotter(&path);
+    write_keys(&snapshotter, &["a"]).unwrap();
+    let forgotten = snapshotter.write(|writer| {
+        writer.push(&record("a", b"v"))?;
+        snapshotter.forget()
+    });
+    let error = forgotten.unwrap_err();
+    assert!(error.to_string().contains("was cleared"), "{error}");
+    assert_eq!(files(&folder), Vec::<String>::new());
+}

@@ -110,7 +110,10 @@ impl Drop for Process {
 /// A running `larder serve`.
 pub(super) struct Node {
     pub(super) process: Process,
+    pub(super) peer: String,
     pub(super) api: String,
+    /// What it said before it listened.
+    pub(super) said: Vec<String>,
 }
 
 impl Node {
@@ -118,9 +121,16 @@ impl Node {
     pub(super) fn start(args: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
         let args: Vec<&str> = ["serve"].iter().chain(args).copied().collect();
         let process = Process::start(&args, environment);
-        let line = process.line_with("larder: peers on http://")?;
-        let (_, api) = line.split_once(", api on http://").unwrap();
-        Some(Self { process, api: api.to_owned() })
+        let mut said = Vec::new();
+        loop {
+            let line = process.line_with("larder: ")?;
+            if let Some(addresses) = line.strip_prefix("larder: peers on http://") {
+                let (peer, api) = addresses.split_once(", api on http://").unwrap();
+                let (peer, api) = (peer.to_owned(), api.to_owned());
+                return Some(Self { process, peer, api, said });
+            }
+            said.push(line);
+        }
     }
 
     /// A node alone, on ports of the system's choice.
