@@ -6,6 +6,7 @@
 //! whatever the threads do.
 
 mod carry;
+mod insert;
 mod room;
 mod shard;
 
@@ -16,8 +17,7 @@ use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick};
 pub use crate::lru::Eviction;
 pub(crate) use crate::lru::Which;
-use crate::lru::{Entry, Evicted, Lookup, Lru};
-use crate::mutant::{self, Mutant};
+use crate::lru::{Entry, Evicted, Lookup};
 use crate::stats::CacheStats;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{CachePadded, KeyHasher, Mutex, MutexGuard};
@@ -173,81 +173,6 @@ impl Store {
             .is_some_and(|entry| self.insert_entry(which, hashed, entry, IfThere::Replace, left));
         if !kept {
             self.shards[hashed.shard].lock().refuse(which);
-        }
-    }
-
-    /// False when there is no room.
-    fn insert_entry(
-        &self,
-        which: Which,
-        Hashed { shard: home, hash }: Hashed,
-        entry: Entry,
-        if_there: IfThere,
-        left: &mut Left,
-    ) -> bool {
-        let now = self.clock.now();
-        let (bytes, expires) = (entry.bytes(), entry.expires());
-        // Asked first: nothing is to be pushed out for what cannot come in.
-        let fits = bytes.saturating_add(Lru::smallest_table_bytes(self.eviction)) <= self.budget();
-        if !fits || !self.reserve(bytes, home, now, left) {
-            return false;
-        }
-        let Some((mut shard, room)) = self.shard_with_room(home, now, left) else {
-            self.give_back(bytes);
-            return false;
-        };
-        // Asked with the lock held: who lowers the budget later finds the entry here, and who
-        // has lowered it before could not find it anywhere.
-        let late = self.reserved.load(Ordering::SeqCst) > self.budget();
-        if late && !mutant::active(Mutant::ReserveByOldBudget) {
-            drop(shard);
-            self.give_back(bytes + room);
-            return false;
-        }
-        let leave = if_there == IfThere::Leave && !mutant::active(Mutant::CarryInBlindly);
-        if leave && shard.lru.contains(hash, entry.key()) {
-            drop(shard);
-            self.give_back(bytes + room);
-            return true;
-        }
-        let before = shard.lru.table_bytes();
-        let replaced = shard.insert(which, hash, entry, now);
-        let grown = shard.lru.table_bytes() - before;
-        // With the lock held: once it is free, the entry may be evicted and its bytes given
-        // back.
-        if which == Which::Hot {
-            self.hot_bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-        self.note_expiry(expires);
-        drop(shard);
-        self.give_back(room - grown);
-        if let Some(old) = replaced {
-            self.release(old, RemovalCause::Replaced, left);
-        }
-        true
-    }
-
-    /// Locks a shard whose table can take one more entry, and says how many bytes have been
-    /// reserved for the table's growth. None when there is no room to grow.
-    fn shard_with_room(
-        &self,
-        home: usize,
-        now: Tick,
-        left: &mut Left,
-    ) -> Option<(MutexGuard<'_, Shard>, usize)> {
-        let mut room = 0;
-        loop {
-            let shard = self.shards[home].lock();
-            let growth = shard.lru.growth();
-            if growth <= room || mutant::active(Mutant::GrowUnreserved) {
-                return Some((shard, room.max(growth)));
-            }
-            drop(shard);
-            if !self.reserve(growth - room, home, now, left) {
-                self.give_back(room);
-                return None;
-            }
-            room = growth;
         }
     }
 

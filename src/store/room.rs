@@ -49,7 +49,7 @@ impl Store {
         self.budget.load(Ordering::SeqCst)
     }
 
-    fn try_reserve(&self, bytes: usize) -> bool {
+    pub(super) fn try_reserve(&self, bytes: usize) -> bool {
         let budget = self.budget();
         let Some(room) = budget.checked_sub(bytes) else { return false };
         if mutant::active(Mutant::ReserveInTwoSteps) {
@@ -69,20 +69,28 @@ impl Store {
     }
 
     pub(super) fn give_back(&self, bytes: usize) {
-        self.reserved.fetch_sub(bytes, Ordering::SeqCst);
+        if bytes > 0 {
+            self.reserved.fetch_sub(bytes, Ordering::SeqCst);
+        }
+    }
+
+    /// Gives back `freed` bytes and reserves `bytes` in one step; false when these do not fit.
+    pub(super) fn exchange(&self, freed: usize, bytes: usize) -> bool {
+        let budget = self.budget();
+        let after = |used: usize| {
+            let rest = used - freed;
+            let taken = rest.saturating_add(bytes);
+            if taken <= budget { (taken, true) } else { (rest, false) }
+        };
+        let update = |used| Some(after(used).0);
+        let before = self.reserved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update);
+        before.is_ok_and(|before| after(before).1)
     }
 
     /// Evicts an entry of the cache whose turn it is: from the shard `from`, or from the first
     /// after it that has one.
     fn evict_one(&self, from: usize, now: Tick, left: &mut Left) -> bool {
-        let hot = self.hot_bytes.load(Ordering::Relaxed);
-        let main = self.reserved.load(Ordering::Relaxed).saturating_sub(hot);
-        let turns = if hot > main / HOT_SHARE {
-            [Which::Hot, Which::Main]
-        } else {
-            [Which::Main, Which::Hot]
-        };
-        turns.into_iter().any(|which| {
+        self.turns().into_iter().any(|which| {
             (from..from + self.shards.len()).any(|at| {
                 let mut shard = self.shards[at % self.shards.len()].lock();
                 let Some(victim) = shard.evict(which, now) else { return false };
@@ -95,9 +103,20 @@ impl Store {
         })
     }
 
+    /// Which cache gives way, and which when that is empty.
+    pub(super) fn turns(&self) -> [Which; 2] {
+        let hot = self.hot_bytes.load(Ordering::Relaxed);
+        let main = self.reserved.load(Ordering::Relaxed).saturating_sub(hot);
+        if hot > main / HOT_SHARE { [Which::Hot, Which::Main] } else { Which::BOTH }
+    }
+
+    pub(super) fn may_have_expired(&self, now: Tick) -> bool {
+        self.soonest.load(Ordering::SeqCst) <= now.to_millis()
+    }
+
     /// Evicts what has expired, if anything may have; false when nothing had.
     fn evict_expired(&self, now: Tick, left: &mut Left) -> bool {
-        if self.soonest.load(Ordering::SeqCst) > now.to_millis() {
+        if !self.may_have_expired(now) {
             return false;
         }
         // Before looking: an entry that comes in meanwhile lowers it again.
