@@ -40,18 +40,23 @@ pub(crate) const fn entry_bytes(key_len: usize, value_len: usize, expires: bool)
 }
 
 impl Entry {
-    /// None when the key is too long to be cached.
-    pub(crate) fn pack(key: &[u8], value: ByteView, expires: Option<Tick>) -> Option<Self> {
+    /// None when the key is too long to be cached. A long value is not copied when it is a view
+    /// already.
+    pub(crate) fn pack<V>(key: &[u8], value: V, expires: Option<Tick>) -> Option<Self>
+    where
+        V: AsRef<[u8]> + Into<ByteView>,
+    {
         let key_len = u16::try_from(key.len()).ok()?;
         let tick = expires.map(Tick::to_bytes);
         let tick = tick.as_ref().map_or(&[][..], |tick| tick);
         let expires = if tick.is_empty() { 0 } else { EXPIRES };
-        Some(if is_packed(value.len()) {
-            let block = Block::join(&[key, &value, tick]);
+        Some(if is_packed(value.as_ref().len()) {
+            let block = Block::join(&[key, value.as_ref(), tick]);
             Self { block, key_len, bits: expires, big: None }
         } else {
             let block = Block::join(&[key, tick]);
-            Self { block, key_len, bits: expires | BIG, big: Some(value.compact()) }
+            let big = Some(value.into().compact());
+            Self { block, key_len, bits: expires | BIG, big }
         })
     }
 

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::{IfThere, Left, Store};
-use crate::byte_view::ByteView;
 use crate::error::Result;
 use crate::lru::{Entry, Which};
 use crate::snapshot::Record;
@@ -56,8 +55,7 @@ impl Store {
         }
         let expires = record.ttl.map(|ttl| self.clock.after(ttl));
         let which = if record.hot { Which::Hot } else { Which::Main };
-        let value = ByteView::from(record.value);
-        if let Some(entry) = Entry::pack(record.key, value, expires) {
+        if let Some(entry) = Entry::pack(record.key, record.value, expires) {
             self.insert_entry(which, hashed, entry, IfThere::Leave, left);
         }
         true

@@ -137,7 +137,7 @@ fn what_is_there_already_is_left_alone() {
     let record = Record { key: b"k", value: b"older", ttl: None, hot: false };
     assert!(!store.carry_in(&record, &mut Left::default()));
     // As if it had come between the look and the insert.
-    let entry = Entry::pack(b"k", "older".into(), None).unwrap();
+    let entry = Entry::pack(b"k", "older", None).unwrap();
     let hashed = store.hashed(b"k");
     store.insert_entry(Which::Main, hashed, entry, IfThere::Leave, &mut Left::default());
     let found = store.get(b"k", Look::Here, drop).unwrap();
