@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::serve::Limits;
+use crate::store::Eviction;
 use crate::wire::Dialect;
 
 /// What a [`Node`](crate::Node) is to be: where it listens, who its peers are, what it serves.
@@ -32,6 +33,7 @@ use crate::wire::Dialect;
 ///     [groups.pages]
 ///     origin = "dir:/srv/pages"
 ///     cache_bytes = "256MiB"
+///     eviction = "s3-fifo-ages"
 ///
 ///     [limits]
 ///     connections = 256
@@ -60,6 +62,10 @@ pub struct NodeConfig {
     /// The budget of each group that has none of its own, in bytes. Defaults to 64 MiB.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "form::size"))]
     pub cache_bytes: usize,
+    /// Which entries a full cache gives up, of each group that does not say. Defaults to
+    /// [`Eviction::Lru`].
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::eviction"))]
+    pub eviction: Eviction,
     /// The folder for the groups' snapshots, which is made if it is missing: they are read at
     /// the start and written at shutdown. Defaults to none, and every start is cold.
     pub snapshot: Option<PathBuf>,
@@ -82,6 +88,7 @@ impl Default for NodeConfig {
             peers: Vec::new(),
             dialect: Dialect::default(),
             cache_bytes: 64 << 20,
+            eviction: Eviction::default(),
             snapshot: None,
             snapshot_every: Duration::from_secs(600),
             groups: BTreeMap::new(),
@@ -100,6 +107,9 @@ pub struct GroupConfig {
     /// Its budget in bytes. Defaults to [`NodeConfig::cache_bytes`].
     #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_size"))]
     pub cache_bytes: Option<usize>,
+    /// Which entries its cache gives up when it is full. Defaults to [`NodeConfig::eviction`].
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_eviction"))]
+    pub eviction: Option<Eviction>,
     /// How long a get waits. Defaults to that of [`GroupOptions`](crate::GroupOptions).
     #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
     pub get_timeout: Option<Duration>,
@@ -111,6 +121,12 @@ pub struct GroupConfig {
 impl GroupConfig {
     /// A group whose values come from `origin`, with defaults for the rest.
     pub fn new(origin: impl Into<String>) -> Self {
-        Self { origin: origin.into(), cache_bytes: None, get_timeout: None, load_timeout: None }
+        Self {
+            origin: origin.into(),
+            cache_bytes: None,
+            eviction: None,
+            get_timeout: None,
+            load_timeout: None,
+        }
     }
 }

@@ -64,7 +64,7 @@ impl Node {
         // Before anything listens: peers are not to meet a node whose origin is missing.
         let prepare = |(name, group): (&String, &GroupConfig)| {
             let origin = Origin::parse(&group.origin)?;
-            Ok((name.clone(), options(group, config.cache_bytes), origin))
+            Ok((name.clone(), options(group, &config), origin))
         };
         let prepared = config.groups.iter().map(prepare).collect::<Result<Vec<_>>>()?;
         let make =
@@ -110,8 +110,9 @@ impl fmt::Debug for Node {
     }
 }
 
-fn options(group: &GroupConfig, cache_bytes: usize) -> GroupOptions {
-    let mut options = GroupOptions::new(group.cache_bytes.unwrap_or(cache_bytes));
+fn options(group: &GroupConfig, node: &NodeConfig) -> GroupOptions {
+    let mut options = GroupOptions::new(group.cache_bytes.unwrap_or(node.cache_bytes))
+        .eviction(group.eviction.unwrap_or(node.eviction));
     if let Some(timeout) = group.get_timeout {
         options = options.get_timeout(timeout);
     }

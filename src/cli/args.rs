@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
-use larder::Dialect;
+use larder::{Dialect, Eviction};
 
 use super::end::Ending;
 
@@ -93,6 +93,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", env = "LARDER_CACHE_BYTES", hide_env = true)]
     #[arg(value_parser = size)]
     pub(super) cache_bytes: Option<usize>,
+    /// What each full cache gives up: lru or s3-fifo-ages [default: lru]
+    #[arg(long, value_name = "NAME", env = "LARDER_EVICTION", hide_env = true)]
+    pub(super) eviction: Option<Eviction>,
     /// Keep what is cached in this folder over restarts [default: start cold]
     #[arg(long, value_name = "DIR", env = "LARDER_SNAPSHOT", hide_env = true)]
     pub(super) snapshot: Option<PathBuf>,

@@ -58,6 +58,10 @@ fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
         config.cache_bytes = cache_bytes;
         config.groups.values_mut().for_each(|group| group.cache_bytes = None);
     }
+    if let Some(eviction) = args.eviction {
+        config.eviction = eviction;
+        config.groups.values_mut().for_each(|group| group.eviction = None);
+    }
     if config.groups.is_empty() {
         let message = "no group, so nothing could be served: add --group NAME=ORIGIN, or \
                        [groups.NAME] to the --config file";

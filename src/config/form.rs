@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use super::NodeConfig;
 use crate::error::{Error, Result};
 use crate::serve::Limits;
+use crate::store::Eviction;
 use crate::wire::Dialect;
 
 impl NodeConfig {
@@ -80,6 +81,17 @@ pub(super) fn dialect<'de, D: Deserializer<'de>>(from: D) -> Result<Dialect, D::
     String::deserialize(from)?.parse().map_err(D::Error::custom)
 }
 
+pub(super) fn eviction<'de, D: Deserializer<'de>>(from: D) -> Result<Eviction, D::Error> {
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
+pub(super) fn optional_eviction<'de, D>(from: D) -> Result<Option<Eviction>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    eviction(from).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +115,7 @@ mod tests {
             peers = ["http://node-1:8001", "http://node-2:8001"]
             dialect = "native"
             cache_bytes = "1.5GiB"
+            eviction = "s3-fifo-ages"
             snapshot = "/var/lib/larder"
             snapshot_every = "5m"
         "#;
@@ -113,6 +126,7 @@ mod tests {
             peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
             dialect: Dialect::Native,
             cache_bytes: 3 << 29,
+            eviction: Eviction::S3FifoAges,
             snapshot: Some("/var/lib/larder".into()),
             snapshot_every: Duration::from_secs(300),
             ..NodeConfig::default()
@@ -126,6 +140,7 @@ mod tests {
             [groups.pages]
             origin = "dir:/srv/pages"
             cache_bytes = 1000
+            eviction = "lru"
             get_timeout = "300ms"
             load_timeout = "1m 30s"
 
@@ -136,6 +151,7 @@ mod tests {
         let pages = GroupConfig {
             origin: "dir:/srv/pages".to_owned(),
             cache_bytes: Some(1_000),
+            eviction: Some(Eviction::Lru),
             get_timeout: Some(Duration::from_millis(300)),
             load_timeout: Some(Duration::from_secs(90)),
         };
@@ -169,6 +185,11 @@ mod tests {
         assert!(error.contains("line 2, column 13") && error.contains("300ms"), "{error}");
         let error = refusal("dialect = \"klingon\"");
         assert!(error.contains("line 1") && error.contains("native"), "{error}");
+        for text in ["\n\neviction = \"fifo\"\n", "[groups.g]\norigin = \"\"\neviction = \"fifo\""]
+        {
+            let error = refusal(text);
+            assert!(error.contains("line 3") && error.contains("lru, s3-fifo-ages"), "{error}");
+        }
     }
 
     #[test]

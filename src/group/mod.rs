@@ -21,7 +21,7 @@ use crate::loaders::Loaders;
 use crate::lru::Evicted;
 use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
-use crate::store::{Left, Look, RemovalCause, Store, Which};
+use crate::store::{Eviction, Left, Look, RemovalCause, Store, Which};
 use crate::sync::OnceCell;
 use crate::sync::atomic::AtomicU64;
 use load::Asked;
@@ -203,6 +203,11 @@ impl Group {
     /// How long a get waits when it is not told.
     pub(crate) fn get_timeout(&self) -> Duration {
         self.inner.options.get_timeout
+    }
+
+    /// Which entries its full caches give up.
+    pub(crate) fn eviction(&self) -> Eviction {
+        self.inner.options.eviction
     }
 
     /// One get, whole: cache, then flight, then peer or getter.

@@ -1,13 +1,25 @@
 //! In which order entries are evicted.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::ages::Ages;
 use super::ghosts::GHOST_BYTES;
 use super::recency::Recency;
 use super::table::{Node, Table};
+use crate::error::Error;
 
 /// Which entries a full cache gives up; the same for its main and its hot cache.
 ///
 /// With either, entries whose time to live is over go first.
+///
+/// ```
+/// use larder::Eviction;
+///
+/// let eviction: Eviction = "s3-fifo-ages".parse()?;
+/// assert_eq!(eviction, Eviction::S3FifoAges);
+/// # Ok::<(), larder::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Eviction {
@@ -22,12 +34,44 @@ pub enum Eviction {
 }
 
 impl Eviction {
+    const ALL: [Self; 2] = [Self::Lru, Self::S3FifoAges];
+
+    /// The name, as flags and messages spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lru => "lru",
+            Self::S3FifoAges => "s3-fifo-ages",
+        }
+    }
+
     /// Bytes of memory beside each entry's node.
     pub(super) const fn bytes_per_node(self) -> usize {
         match self {
             Self::Lru => 0,
             Self::S3FifoAges => GHOST_BYTES,
         }
+    }
+}
+
+impl fmt::Display for Eviction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Eviction {
+    type Err = Error;
+
+    /// Reads a [`name`](Self::name).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadSetting`], which lists the names.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|eviction| eviction.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::bad_setting("eviction", format!("{name:?} is not one of {names}"))
+        })
     }
 }
 
@@ -111,5 +155,19 @@ impl Order {
             Self::Recency(recency) => recency.validate(table),
             Self::Ages(ages) => ages.validate(table),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for eviction in Eviction::ALL {
+            assert_eq!(eviction.to_string().parse(), Ok(eviction));
+        }
+        let error = "LRU".parse::<Eviction>().unwrap_err().to_string();
+        assert_eq!(error, "eviction: \"LRU\" is not one of lru, s3-fifo-ages");
     }
 }

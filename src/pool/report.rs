@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::client::Health;
+use crate::group::Group;
 use crate::serve::{Answer, ListenerStats};
 use crate::stats::{CacheStats, Stats};
 
@@ -86,11 +87,8 @@ pub(super) fn stats(shared: &Shared) -> Answer {
         .into_iter()
         .map(|(url, health)| json!({"url": url, "state": state(health)}))
         .collect();
-    let groups: Map<String, Value> = shared
-        .groups()
-        .iter()
-        .map(|group| (group.name().to_owned(), group_json(&group.stats())))
-        .collect();
+    let groups: Map<String, Value> =
+        shared.groups().iter().map(|group| (group.name().to_owned(), group_json(group))).collect();
     let listeners: Map<String, Value> = listeners(shared)
         .iter()
         .map(|(name, stats)| {
@@ -116,8 +114,10 @@ fn state(health: Option<Health>) -> &'static str {
     }
 }
 
-fn group_json(stats: &Stats) -> Value {
+fn group_json(group: &Group) -> Value {
+    let stats = &group.stats();
     let mut json = json_of(COUNTERS.iter().chain(GAUGES), stats);
+    json.insert("eviction".to_owned(), group.eviction().name().into());
     for (name, cache) in [("main", &stats.main), ("hot", &stats.hot)] {
         let cache = json_of(CACHE_GAUGES.iter().chain(CACHE_COUNTERS), cache);
         json.insert(name.to_owned(), cache.into());

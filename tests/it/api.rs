@@ -171,6 +171,7 @@ fn stats_and_metrics_tell_the_same() {
     ] {
         assert_eq!(group[name], value, "{name}");
     }
+    assert_eq!(group["eviction"], "lru");
     for cache in ["main", "hot"] {
         for name in ["items", "bytes", "gets", "hits", "evictions"] {
             assert!(group[cache][name].is_u64(), "{cache} {name}");

@@ -176,6 +176,7 @@ fn bad_flags_name_the_fix() {
         (&["scores"][..], 2, "NAME=ORIGIN"),
         (&["g=static:k=v", "--cache-bytes", "much"], 2, "64MiB"),
         (&["g=static:k=v", "--dialect", "klingon"], 2, "native"),
+        (&["g=static:k=v", "--eviction", "fifo"], 2, "lru, s3-fifo-ages"),
         (&["g=static:k=v", "--snapshot-every", "soon"], 2, "--snapshot-every"),
         (&["g=static:k=v", "--liste", "x"], 2, "--listen"),
         (&["g=redis:localhost"], 4, "dir:PATH"),
@@ -242,6 +243,35 @@ fn flags_go_before_the_environment_that_goes_before_the_file() {
     // The peer of the environment does not exist: its keys are loaded here.
     assert_eq!(node.get("/api/a/k"), (200, b"file".to_vec()));
     assert_eq!(node.get("/api/b/k"), (200, b"flag".to_vec()));
+}
+
+#[test]
+fn a_groups_own_eviction_goes_before_the_nodes_and_the_flag_before_both() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("larder.toml").display().to_string();
+    let text = r#"
+        listen = "127.0.0.1:0"
+        api = "127.0.0.1:0"
+        eviction = "s3-fifo-ages"
+        [groups.own]
+        origin = "static:k=v"
+        eviction = "lru"
+        [groups.nodes]
+        origin = "static:k=v"
+    "#;
+    fs::write(&file, text).unwrap();
+    let both = |name| [("own", name), ("nodes", name)];
+    for (flags, environment, expected) in [
+        (&[][..], &[][..], [("own", "lru"), ("nodes", "s3-fifo-ages")]),
+        (&[], &[("LARDER_EVICTION", "s3-fifo-ages")], both("s3-fifo-ages")),
+        (&["--eviction", "lru"], &[("LARDER_EVICTION", "s3-fifo-ages")], both("lru")),
+    ] {
+        let node = Node::start(&[&["--config", &file], flags].concat(), environment).unwrap();
+        let stats: serde_json::Value = serde_json::from_slice(&node.get("/stats").1).unwrap();
+        for (group, name) in expected {
+            assert_eq!(stats["groups"][group]["eviction"], name, "{group} with {flags:?}");
+        }
+    }
 }
 
 #[test]
