@@ -73,7 +73,7 @@ pub use byte_view::ByteView;
 pub use config::{GroupConfig, NodeConfig};
 pub use error::{BoxError, Error, NotFound, Result};
 pub use getter::{Getter, Loaded};
-pub use group::{Group, GroupOptions, RestoreStats, SnapshotStats};
+pub use group::{GetterThread, Group, GroupOptions, RestoreStats, SnapshotStats};
 pub use node::{Node, SnapshotEvent};
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};

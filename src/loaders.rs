@@ -2,7 +2,11 @@
 //!
 //! A getter may hang for ever. It then keeps its thread, which stays counted, while its
 //! callers leave at their deadlines. A getter that waits for another load lends its place to
-//! another thread, since that load may stand in the queue behind it.
+//! another thread, since that load may stand in the queue behind it. A caller may take a place
+//! too, and run its getter itself.
+//!
+//! A job that is queued is never forgotten: an idle thread has been told of it, or whoever
+//! gives a place back looks for it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -39,19 +43,28 @@ struct State {
     /// Threads parked on `work`, those that a queued job has been left to among them.
     idle: usize,
     threads: usize,
+    /// Places that callers have taken.
+    callers: usize,
     /// Threads that wait for another load, so that as many more may run.
     lent: usize,
     closed: bool,
 }
 
+impl State {
+    fn running(&self) -> usize {
+        self.threads - self.idle + self.callers
+    }
+}
+
 thread_local! {
-    /// What the thread is one of the threads of.
+    /// The loaders among which the thread has a place.
     static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
 }
 
 impl Loaders {
     pub(crate) fn new(name: String, max_threads: usize, max_queued: usize) -> Self {
-        let state = State { queue: VecDeque::new(), idle: 0, threads: 0, lent: 0, closed: false };
+        let queue = VecDeque::new();
+        let state = State { queue, idle: 0, threads: 0, callers: 0, lent: 0, closed: false };
         let state = Mutex::new(state);
         let shared = Shared { name, max_threads, max_queued, state, work: Condvar::new() };
         Self { shared: Arc::new(shared) }
@@ -66,12 +79,12 @@ impl Loaders {
         }
         // Each queued job has an idle thread coming for it; only further ones are free.
         let spoken_for = if mutant::active(Mutant::CountIdleTwice) { 0 } else { state.queue.len() };
-        if state.idle > spoken_for {
-            state.queue.push_back(job);
-            shared.work.notify_one();
-            return Ok(());
-        }
-        if state.threads < shared.max_threads + state.lent {
+        if shared.has_room(&state) {
+            if state.idle > spoken_for {
+                state.queue.push_back(job);
+                shared.work.notify_one();
+                return Ok(());
+            }
             state.threads += 1;
             drop(state);
             return shared.start(job);
@@ -84,14 +97,55 @@ impl Loaders {
         Ok(())
     }
 
+    /// A place for the calling thread, which is to run its job itself; none when all are taken.
+    pub(crate) fn take_place(&self) -> Option<Place<'_>> {
+        let shared = &self.shared;
+        let mut state = shared.state.lock();
+        if !shared.has_room(&state) && !mutant::active(Mutant::TakeAnyPlace) {
+            return None;
+        }
+        state.callers += 1;
+        drop(state);
+        let before = HOME.with(|home| home.replace(Some(Arc::clone(shared))));
+        Some(Place { shared, before })
+    }
+
     /// Getters running, and loads that wait for one.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.shared.state.lock();
-        (state.threads - state.idle, state.queue.len())
+        (state.running(), state.queue.len())
     }
 }
 
 impl Shared {
+    fn places(&self, state: &State) -> usize {
+        self.max_threads + state.lent
+    }
+
+    /// Whether one more may run, beside those that run and those that wait.
+    fn has_room(&self, state: &State) -> bool {
+        state.running() + state.queue.len() < self.places(state)
+    }
+
+    /// Sees to the queue when a place has become free.
+    fn fill_place<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        while !state.queue.is_empty() && state.running() < self.places(&state) {
+            // When it was queued all places were taken, and nobody was told.
+            if state.idle >= state.queue.len() {
+                self.work.notify_one();
+                return;
+            }
+            let Some(job) = state.queue.pop_front() else { return };
+            state.threads += 1;
+            drop(state);
+            // When it fails the job is dropped, and those who wait for its flight start another.
+            if self.start(job).is_ok() {
+                return;
+            }
+            state = self.state.lock();
+        }
+    }
+
     fn start(self: &Arc<Self>, job: Job) -> Result<(), Error> {
         let shared = Arc::clone(self);
         let name = format!("load {}", self.name);
@@ -115,9 +169,9 @@ impl Shared {
     /// The next job, or none when this thread is to end (and is no longer counted).
     fn next_job(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
         loop {
-            if state.threads > self.max_threads + state.lent {
-                // The thread whose place this one had has come back to it. The word that there is a
-                // job may have gone to this thread: it is passed on.
+            if state.threads + state.callers > self.places(&state) {
+                // The thread whose place this one had has come back to it, or a caller has taken
+                // it. The word that there is a job may have gone to this thread: it is passed on.
                 if !mutant::active(Mutant::EndWithoutAWord) {
                     self.work.notify_one();
                 }
@@ -156,6 +210,26 @@ impl Drop for Loaders {
     }
 }
 
+/// A caller's place, for as long as it runs its job; given back when dropped.
+#[must_use]
+pub(crate) struct Place<'a> {
+    shared: &'a Arc<Shared>,
+    /// Where else the thread has a place.
+    before: Option<Arc<Shared>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        HOME.with(|home| home.replace(before));
+        let mut state = self.shared.state.lock();
+        state.callers -= 1;
+        if !mutant::active(Mutant::LeaveTheQueue) {
+            self.shared.fill_place(state);
+        }
+    }
+}
+
 /// A place lent to another thread; taken back when dropped.
 pub(crate) struct Lent(Option<Arc<Shared>>);
 
@@ -172,14 +246,7 @@ pub(crate) fn lend_place() -> Lent {
             return Lent(None);
         }
         state.lent += 1;
-        if state.queue.len() > state.idle
-            && let Some(job) = state.queue.pop_front()
-        {
-            state.threads += 1;
-            drop(state);
-            // When it fails the job is dropped, and those who wait for its flight start another.
-            let _ = shared.start(job);
-        }
+        shared.fill_place(state);
     }
     Lent(home)
 }
@@ -200,59 +267,4 @@ impl fmt::Debug for Loaders {
 }
 
 #[cfg(all(test, not(shuttle)))]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[test]
-    fn jobs_past_the_threads_wait_and_past_the_queue_are_refused() {
-        let loaders = Loaders::new("g".into(), 2, 1);
-        let (release, gate) = mpsc::channel::<()>();
-        let gate = Arc::new(Mutex::new(gate));
-        let (done, finished) = mpsc::channel();
-        let job = || {
-            let (gate, done) = (Arc::clone(&gate), done.clone());
-            Box::new(move || {
-                let _ = gate.lock().recv();
-                done.send(()).unwrap();
-            })
-        };
-        for _ in 0..3 {
-            loaders.submit(job()).unwrap();
-        }
-        assert_eq!(loaders.load(), (2, 1));
-        assert!(matches!(loaders.submit(job()), Err(Error::Overloaded { .. })));
-        drop(release);
-        for _ in 0..3 {
-            finished.recv_timeout(Duration::from_secs(60)).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_panicking_job_costs_no_thread() {
-        let loaders = Loaders::new("g".into(), 1, 8);
-        for _ in 0..8 {
-            loaders.submit(Box::new(|| panic!("on purpose"))).unwrap();
-        }
-        let (done, finished) = mpsc::channel();
-        while loaders.load().1 > 0 {
-            std::thread::yield_now();
-        }
-        loaders.submit(Box::new(move || done.send(()).unwrap())).unwrap();
-        finished.recv_timeout(Duration::from_secs(60)).unwrap();
-    }
-    #[test]
-    fn a_job_that_waits_for_one_behind_it_lends_its_place() {
-        let loaders = Loaders::new("g".into(), 1, 8);
-        let (second, first) = mpsc::channel();
-        let (done, finished) = mpsc::channel();
-        let waits = move || {
-            let _lent = lend_place();
-            done.send(first.recv_timeout(Duration::from_secs(60))).unwrap();
-        };
-        loaders.submit(Box::new(waits)).unwrap();
-        loaders.submit(Box::new(move || second.send(()).unwrap())).unwrap();
-        assert_eq!(finished.recv().unwrap(), Ok(()));
-    }
-}
+mod tests;

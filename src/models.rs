@@ -58,7 +58,15 @@ models! {
         EndBeforeLeave WakeOne;
     gets::a_panicking_getter_reaches_its_callers_and_frees_the_key:
         PanicEscapes EndBeforeLeave;
+    gets::one_of_three_callers_loads_for_all:
+        NoSecondLookup JoinInTwoSteps LeaveBeforeKeep WakeBeforeOutcome WakeOne;
+    gets::a_panic_on_a_callers_thread_reaches_the_others_and_frees_the_key:
+        PanicEscapes EndBeforeLeave;
+    gets::no_more_getters_run_at_once_than_may:
+        TakeAnyPlace LeaveTheQueue;
     gets::a_load_that_is_refused_frees_its_key:
+        NoDropGuard;
+    gets::a_load_that_is_refused_beside_a_callers_frees_its_key:
         NoDropGuard;
     gets::a_load_that_its_caller_left_in_the_queue_is_not_begun:
         WorkForNobody;
@@ -74,10 +82,16 @@ models! {
         NoSecondLookup;
     gets::a_getter_that_gets_needs_no_second_place:
         LendNoPlace;
+    gets::a_getter_that_gets_on_a_callers_thread_needs_no_second_place:
+        LendNoPlace;
     jobs::a_job_that_waits_for_another_gets_it:
         CountIdleTwice EndBesideAJob;
     jobs::a_lent_place_is_as_good_as_any:
-        LendNoPlace EndWithoutAWord;
+        LendNoPlace;
+    jobs::a_place_that_is_taken_back_takes_no_job_with_it:
+        EndWithoutAWord;
+    jobs::what_is_queued_behind_a_caller_is_not_forgotten:
+        LeaveTheQueue;
     jobs::no_job_and_no_thread_outlives_the_loaders:
         CloseQuietly;
     writes::what_was_removed_does_not_come_back:

@@ -71,6 +71,10 @@ mutants! {
     LendNoPlace,
     /// `loaders`: a thread whose place is taken back keeps to itself that a job was left to it.
     EndWithoutAWord,
+    /// `loaders`: a caller takes a place that there is not.
+    TakeAnyPlace,
+    /// `loaders`: a caller that gives its place back does not look into the queue.
+    LeaveTheQueue,
     /// `loaders`: the idle threads are not told of the end.
     CloseQuietly,
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Asker, Fetched, Group, Source};
+use super::{Asker, Fetched, GetterThread, Group, Source};
 use crate::error::{BoxError, Error, NotFound, Result};
 use crate::flight::{Landing, Leader, Role};
 use crate::getter::Loaded;
@@ -38,11 +38,11 @@ impl Group {
             return Err(Error::AskedForItself { group, key: key.to_owned() });
         }
         let owner = match asker {
-            Asker::Here => self.inner.peers.get().and_then(|peers| peers.pick(key)),
+            Asker::Here | Asker::Client => self.inner.peers.get().and_then(|peers| peers.pick(key)),
             Asker::Peer => None,
         };
         let answer = owner.and_then(|owner| self.ask(&*owner, key, deadline));
-        answer.unwrap_or_else(|| self.load_here(key, deadline))
+        answer.unwrap_or_else(|| self.load_here(key, deadline, asker))
     }
 
     /// Waits on the flight that is under way for `key`; see [`Group::park`].
@@ -53,7 +53,7 @@ impl Group {
         asker: Asker,
         started: Instant,
     ) -> Option<Result<Fetched>> {
-        if asker == Asker::Here
+        if asker != Asker::Peer
             && let Some(waiter) = self.inner.asking.join_existing(key.as_bytes())
         {
             return match waiter.wait(deadline) {
@@ -146,7 +146,7 @@ impl Group {
     }
 
     /// Loads `key` by the getter, once for all callers, this node's and peers'.
-    fn load_here(&self, key: &str, deadline: Instant) -> Result<Fetched> {
+    fn load_here(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
         let started = Instant::now();
         loop {
             let (waiter, _lent) = match self.inner.loading.join(key.as_bytes()) {
@@ -157,7 +157,7 @@ impl Group {
                         return Ok(hit);
                     }
                     let waiter = leader.waiter();
-                    self.start_load(leader, key)?;
+                    self.start_load(leader, key, asker)?;
                     (waiter, None)
                 }
             };
@@ -169,13 +169,22 @@ impl Group {
         }
     }
 
-    /// Hands the getter call to a loader thread, so that its callers can leave before it ends.
+    /// Hands the getter call to a loader thread, so that its callers can leave before it ends;
+    /// or makes it here, when the group is to and there is a place for it.
     ///
     /// A get from inside a getter runs on that getter's thread instead: its place among
     /// `max_getters` is taken already, and getters that wait for each other's places would
     /// never end.
-    fn start_load(&self, leader: Leader<Result<Fetched>>, key: &str) -> Result<()> {
+    fn start_load(&self, leader: Leader<Result<Fetched>>, key: &str, asker: Asker) -> Result<()> {
         if chain::is_on() {
+            self.lead_load(leader, key);
+            return Ok(());
+        }
+        // Who asks over HTTP is told in time that the load takes longer: not from inside it.
+        if self.inner.options.getter_thread == GetterThread::Caller
+            && asker == Asker::Here
+            && let Some(_place) = self.inner.loaders.take_place()
+        {
             self.lead_load(leader, key);
             return Ok(());
         }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use options::GroupOptions;
+pub use options::{GetterThread, GroupOptions};
 pub use warm::{RestoreStats, SnapshotStats};
 
 use crate::byte_view::ByteView;
@@ -69,8 +69,10 @@ struct Inner {
 /// Who wants a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// A caller of this node: the key's owner is asked.
+    /// The program itself, on a thread of its own: the key's owner is asked.
     Here,
+    /// A client over HTTP; the same, by a worker that has to be back by the deadline.
+    Client,
     /// A peer: answered from the cache or the origin, never by asking another peer.
     Peer,
 }
@@ -141,7 +143,8 @@ impl Group {
 
     /// The value of `key`: from the cache, or from the peer that owns it, or from the getter.
     ///
-    /// Waits `get_timeout` at most (10 s by default).
+    /// Waits `get_timeout` at most (10 s by default), unless the getter is called on this thread
+    /// ([`GetterThread::Caller`]).
     ///
     /// # Errors
     ///
@@ -238,7 +241,7 @@ impl Group {
         // Counted by the shard, which is locked anyway: a counter of the group would be a
         // cache line that all threads write to.
         let look = match asker {
-            Asker::Here => Look::Here,
+            Asker::Here | Asker::Client => Look::Here,
             Asker::Peer => Look::Peer,
         };
         self.lookup(key, look)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Gate, on_threads, panic_on_purpose, switch};
 use crate::error::{BoxError, Error};
 use crate::getter::Loaded;
-use crate::group::{Group, GroupOptions};
+use crate::group::{GetterThread, Group, GroupOptions};
 use crate::peer::{Peer, PeerError, PeerPicker};
 use crate::sync::join_spawned;
 
@@ -18,6 +18,11 @@ pub(super) type Calls = Arc<AtomicUsize>;
 /// Options with times beyond any model's end.
 pub(super) fn options(max_getters: usize) -> GroupOptions {
     GroupOptions::new(1 << 20).get_timeout(LONG).load_timeout(LONG).max_getters(max_getters)
+}
+
+/// The same, with getters on the threads of their callers.
+fn on_caller(max_getters: usize) -> GroupOptions {
+    options(max_getters).getter_thread(GetterThread::Caller)
 }
 
 /// A group, and how often its getter was called. The getter is told how many calls came before.
@@ -48,7 +53,15 @@ pub(super) fn end(group: Group) {
 }
 
 pub(super) fn three_callers_of_a_cold_key_load_it_once() {
-    let (group, loads) = group(options(4), |key, _| Ok(format!("value of {key}")));
+    three_callers_load_once(options(4));
+}
+
+pub(super) fn one_of_three_callers_loads_for_all() {
+    three_callers_load_once(on_caller(4));
+}
+
+fn three_callers_load_once(options: GroupOptions) {
+    let (group, loads) = group(options, |key, _| Ok(format!("value of {key}")));
     let caller = group.clone();
     on_threads(3, move |_| {
         for _ in 0..2 {
@@ -60,12 +73,9 @@ pub(super) fn three_callers_of_a_cold_key_load_it_once() {
 }
 
 /// The first load ends in an error, and no later one does.
-fn the_first_load_fails(fail: fn() -> BoxError, is_it: fn(&Error) -> bool) {
-    let (group, loads) =
-        group(
-            options(2),
-            move |_, before| if before == 0 { Err(fail()) } else { Ok("v".to_owned()) },
-        );
+fn the_first_load_fails(options: GroupOptions, fail: fn() -> BoxError, is_it: fn(&Error) -> bool) {
+    let getter = move |_: &str, before| if before == 0 { Err(fail()) } else { Ok("v".to_owned()) };
+    let (group, loads) = group(options, getter);
     let errors = Arc::new(AtomicUsize::new(0));
     let (caller, seen) = (group.clone(), Arc::clone(&errors));
     on_threads(3, move |_| {
@@ -81,19 +91,56 @@ fn the_first_load_fails(fail: fn() -> BoxError, is_it: fn(&Error) -> bool) {
 }
 
 pub(super) fn a_failing_getter_reaches_its_callers_and_frees_the_key() {
-    the_first_load_fails(|| "no".into(), |error| matches!(error, Error::Getter { .. }));
+    the_first_load_fails(options(2), || "no".into(), |error| matches!(error, Error::Getter { .. }));
 }
 
 pub(super) fn a_panicking_getter_reaches_its_callers_and_frees_the_key() {
+    the_first_load_panics(options(2));
+}
+
+pub(super) fn a_panic_on_a_callers_thread_reaches_the_others_and_frees_the_key() {
+    the_first_load_panics(on_caller(2));
+}
+
+fn the_first_load_panics(options: GroupOptions) {
     the_first_load_fails(
+        options,
         || panic_on_purpose(),
         |error| matches!(error, Error::GetterPanicked { .. }),
     );
 }
 
+/// Of which some run on a caller's thread, and some wait for one of the group's.
+pub(super) fn no_more_getters_run_at_once_than_may() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, seen) = (Arc::clone(&running), Arc::clone(&most));
+    let (group, loads) = group(on_caller(1), move |key, _| {
+        seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        switch();
+        now.fetch_sub(1, Ordering::SeqCst);
+        Ok(key.to_owned())
+    });
+    let caller = group.clone();
+    on_threads(3, move |n| {
+        let key = ["a", "b", "c"][n];
+        assert_eq!(caller.get(key).unwrap(), key);
+    });
+    assert_eq!((calls(&most), calls(&loads)), (1, 3));
+    end(group);
+}
+
 /// Those who waited for a load that was refused try for themselves; nobody waits for ever.
 pub(super) fn a_load_that_is_refused_frees_its_key() {
-    let (group, _) = group(options(1).max_queued_loads(0), |key, _| Ok(key.to_owned()));
+    some_loads_are_refused(options(1));
+}
+
+pub(super) fn a_load_that_is_refused_beside_a_callers_frees_its_key() {
+    some_loads_are_refused(on_caller(1));
+}
+
+fn some_loads_are_refused(options: GroupOptions) {
+    let (group, _) = group(options.max_queued_loads(0), |key, _| Ok(key.to_owned()));
     let caller = group.clone();
     on_threads(4, move |n| {
         let key = ["a", "b"][n % 2];
@@ -234,9 +281,17 @@ pub(super) fn a_caller_in_a_hurry_leaves_the_asking_to_the_patient() {
 
 /// Also when the key that it gets has a load in the queue behind itself.
 pub(super) fn a_getter_that_gets_needs_no_second_place() {
+    the_outer_getter_gets_the_inner_key(options(1));
+}
+
+pub(super) fn a_getter_that_gets_on_a_callers_thread_needs_no_second_place() {
+    the_outer_getter_gets_the_inner_key(on_caller(1));
+}
+
+fn the_outer_getter_gets_the_inner_key(options: GroupOptions) {
     let own = Arc::new(Mutex::new(None::<Group>));
     let itself = Arc::clone(&own);
-    let (group, loads) = group(options(1), move |key, _| {
+    let (group, loads) = group(options, move |key, _| {
         let group = itself.lock().unwrap().clone();
         if key == "outer" {
             assert_eq!(group.unwrap().get("inner")?, "inner");

@@ -47,6 +47,52 @@ pub(super) fn a_lent_place_is_as_good_as_any() {
     join_spawned();
 }
 
+/// Of three threads one is to end when the place that was lent is taken back. What it was told of
+/// is left to the other that idles: the third waits for it, in its own place.
+pub(super) fn a_place_that_is_taken_back_takes_no_job_with_it() {
+    let loaders = Loaders::new("model".into(), 2, 8);
+    let [lent, back, done] = [(); 3].map(|()| Arc::new(Gate::default()));
+    let gates = (Arc::clone(&lent), Arc::clone(&back), Arc::clone(&done));
+    let lends = move || {
+        let place = lend_place();
+        gates.0.open();
+        gates.1.pass();
+        drop(place);
+        gates.2.pass();
+    };
+    loaders.submit(Box::new(lends)).unwrap();
+    lent.pass();
+    for _ in 0..2 {
+        loaders.submit(Box::new(switch)).unwrap();
+    }
+    back.open();
+    let opens = Arc::clone(&done);
+    loaders.submit(Box::new(move || opens.open())).unwrap();
+    done.pass();
+    drop(loaders);
+    join_spawned();
+}
+
+/// Also when a thread idles that was told of nothing, since there was no place for it.
+pub(super) fn what_is_queued_behind_a_caller_is_not_forgotten() {
+    let loaders = Arc::new(Loaders::new("model".into(), 1, 8));
+    loaders.submit(Box::new(switch)).unwrap();
+    let caller = {
+        let loaders = Arc::clone(&loaders);
+        shuttle::thread::spawn(move || {
+            let _place = loaders.take_place();
+            switch();
+        })
+    };
+    let gate = Arc::new(Gate::default());
+    let opens = Arc::clone(&gate);
+    loaders.submit(Box::new(move || opens.open())).unwrap();
+    gate.pass();
+    caller.join().unwrap();
+    drop(loaders);
+    join_spawned();
+}
+
 /// Every job ran or was dropped, also beside one that panics.
 pub(super) fn no_job_and_no_thread_outlives_the_loaders() {
     let loaders = Loaders::new("model".into(), 2, 8);

@@ -98,14 +98,14 @@ impl Service for Api {
             Route::Key(group, key) => (group, key),
             Route::Answered(answer) => return AtOnce::Answer(answer),
         };
-        gets::at_once(request, &group, &key, Asker::Here, outcome)
+        gets::at_once(request, &group, &key, Asker::Client, outcome)
     }
 
     fn work(&self, request: &Request) -> Answer {
         match self.route(request) {
             Route::Key(group, key) => {
                 // The gate has looked into the cache already.
-                outcome(group.fetch_missing(&key, gets::deadline(request, &group), Asker::Here))
+                outcome(group.fetch_missing(&key, gets::deadline(request, &group), Asker::Client))
             }
             Route::Answered(answer) => answer,
         }
@@ -113,7 +113,7 @@ impl Service for Api {
 
     fn shared(&self, request: &Request, answer: &Answer) {
         if let Route::Key(group, _) = self.route(request) {
-            group.count_shared(Asker::Here, answer.status);
+            group.count_shared(Asker::Client, answer.status);
         }
     }
 }

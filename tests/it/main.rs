@@ -8,6 +8,7 @@ mod api;
 #[cfg(feature = "cli")]
 mod cli;
 mod dialects;
+mod getter_thread;
 mod group;
 mod interop;
 mod one_load;
