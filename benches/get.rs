@@ -2,7 +2,7 @@
 //!
 //! The limit of a hit is a `HashMap` behind one `Mutex` that hands out an `Arc`; that of a
 //! miss, which runs its getter on a thread of the group's, is a hand-over to a waiting thread
-//! and back.
+//! and back. The limit of one that runs it on the caller's thread is the getter alone.
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 mod support;
@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use larder::Group;
+use larder::{GetterThread, Group, GroupOptions};
 use support::{Plan, ROUNDS, Sample, Table, decimals, grouped, hammer, key, median, value};
 
 const KEYS: usize = 100_000;
@@ -29,8 +29,14 @@ const BATCH: u64 = 256;
 const COMPARE_ONE_IN: u64 = 64;
 
 /// What is measured; each is followed by its limit.
-const VARIANTS: [Variant; 4] =
-    [Variant::Hit, Variant::BareMap, Variant::Miss, Variant::BareHandOver];
+const VARIANTS: [Variant; 6] = [
+    Variant::Hit,
+    Variant::BareMap,
+    Variant::Miss,
+    Variant::BareHandOver,
+    Variant::MissOnCaller,
+    Variant::BareGetter,
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Variant {
@@ -38,6 +44,8 @@ enum Variant {
     BareMap,
     Miss,
     BareHandOver,
+    MissOnCaller,
+    BareGetter,
 }
 
 /// What the variants get from.
@@ -46,8 +54,14 @@ struct Bench {
     values: Vec<Vec<u8>>,
     warm: Group,
     map: Mutex<HashMap<String, Arc<[u8]>>>,
-    cold: Group,
-    /// Calls of the cold group's getter.
+    cold: Cold,
+    cold_on_caller: Cold,
+}
+
+/// A group that misses most keys.
+struct Cold {
+    group: Group,
+    /// Calls of its getter.
     loads: Arc<AtomicU64>,
 }
 
@@ -102,11 +116,13 @@ impl Variant {
             Self::BareMap => "limit: Mutex<HashMap>, Arc",
             Self::Miss => "miss, read through",
             Self::BareHandOver => "limit: to a thread and back",
+            Self::MissOnCaller => "miss, getter on the caller",
+            Self::BareGetter => "limit: the getter alone",
         }
     }
 
     fn is_measured(self) -> bool {
-        matches!(self, Self::Hit | Self::Miss)
+        matches!(self, Self::Hit | Self::Miss | Self::MissOnCaller)
     }
 }
 
@@ -117,26 +133,21 @@ impl Bench {
         let getter = |key: &str| Ok(value(key, VALUE_BYTES));
         let warm = Group::new("warm", LARGE_CACHE, getter).expect("a group");
         support::fill(&warm, (0..KEYS).map(key));
-        let loads = Arc::new(AtomicU64::new(0));
-        let counted = {
-            let loads = Arc::clone(&loads);
-            move |key: &str| {
-                loads.fetch_add(1, Ordering::Relaxed);
-                Ok(value(key, VALUE_BYTES))
-            }
-        };
-        let cold = Group::new("cold", SMALL_CACHE, counted).expect("a group");
+        let cold = Cold::new(GetterThread::Loader);
+        let cold_on_caller = Cold::new(GetterThread::Caller);
         let entries = keys.iter().cloned().zip(values.iter().map(|value| Arc::from(&value[..])));
         let map = Mutex::new(entries.collect());
-        Self { keys, values, warm, map, cold, loads }
+        Self { keys, values, warm, map, cold, cold_on_caller }
     }
 
     fn run(&self, variant: Variant, threads: usize, time: Duration) -> Sample {
         match variant {
             Variant::Hit => self.hit(threads, time),
             Variant::BareMap => self.bare_map(threads, time),
-            Variant::Miss => self.miss(threads, time),
+            Variant::Miss => self.miss(&self.cold, threads, time),
             Variant::BareHandOver => self.bare_hand_over(threads, time),
+            Variant::MissOnCaller => self.miss(&self.cold_on_caller, threads, time),
+            Variant::BareGetter => self.bare_getter(threads, time),
         }
     }
 
@@ -160,12 +171,12 @@ impl Bench {
         hammer(threads, time, |_| (), get).0
     }
 
-    fn miss(&self, threads: usize, time: Duration) -> Sample {
-        let (before, loads) = (self.cold.stats(), self.loads.load(Ordering::Relaxed));
-        let get = |(): &mut ()| self.batch(|key| self.cold.get(key).expect("a value"));
+    fn miss(&self, cold: &Cold, threads: usize, time: Duration) -> Sample {
+        let (before, loads) = (cold.group.stats(), cold.loads.load(Ordering::Relaxed));
+        let get = |(): &mut ()| self.batch(|key| cold.group.get(key).expect("a value"));
         let (sample, _) = hammer(threads, time, |_| (), get);
-        let after = self.cold.stats();
-        let loads = self.loads.load(Ordering::Relaxed) - loads;
+        let after = cold.group.stats();
+        let loads = cold.loads.load(Ordering::Relaxed) - loads;
         assert_eq!(after.gets - before.gets, sample.ops);
         assert_eq!(after.local_loads - before.local_loads, loads, "every load was counted");
         assert!(loads * 10 > sample.ops * 9, "most are misses: {loads} of {}", sample.ops);
@@ -191,6 +202,11 @@ impl Bench {
         })
     }
 
+    fn bare_getter(&self, threads: usize, time: Duration) -> Sample {
+        let get = |(): &mut ()| self.batch(|key| value(key, VALUE_BYTES));
+        hammer(threads, time, |_| (), get).0
+    }
+
     /// A batch of gets of any keys, checked.
     fn batch<V: AsRef<[u8]>>(&self, get: impl Fn(&str) -> V) -> u64 {
         for n in 0..BATCH {
@@ -203,6 +219,19 @@ impl Bench {
             }
         }
         BATCH
+    }
+}
+
+impl Cold {
+    fn new(getter_thread: GetterThread) -> Self {
+        let loads = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&loads);
+        let getter = move |key: &str| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(value(key, VALUE_BYTES))
+        };
+        let options = GroupOptions::new(SMALL_CACHE).getter_thread(getter_thread);
+        Self { group: options.build("cold", getter).expect("a group"), loads }
     }
 }
 
