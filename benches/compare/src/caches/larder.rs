@@ -1,17 +1,20 @@
 //! larder's group, and its store alone.
 
 use larder::testing::BareStore;
-use larder::{ByteView, Eviction, Group, GroupOptions};
+use larder::{ByteView, Eviction, GetterThread, Group, GroupOptions};
 
 use super::peers::Peer;
 use super::{Cache, touch};
 use crate::entries::{Lengths, key, make};
 use crate::support;
 
-/// A group whose bytes are those of so many entries.
+/// A group whose bytes are those of so many entries. Its getter is called on the caller's thread,
+/// as those of the other caches are.
 pub(super) fn group(capacity: usize, lengths: Lengths, filled: usize, eviction: Eviction) -> Group {
     let getter = move |key: &str| Ok(make(key, lengths.value));
-    let options = GroupOptions::new(bytes_for(capacity, lengths, eviction)).eviction(eviction);
+    let options = GroupOptions::new(bytes_for(capacity, lengths, eviction))
+        .eviction(eviction)
+        .getter_thread(GetterThread::Caller);
     let group = options.build("compared", getter).expect("a group");
     support::fill(&group, (0..filled).map(move |number| key(number, lengths.key)));
     group
