@@ -60,16 +60,27 @@ pub(crate) const fn is_mapped(len: usize) -> bool {
     len >= MAPPED_BYTES
 }
 
-/// The bytes, copied to pages that no other allocation shares.
+/// An empty vector of this capacity, on pages that no other allocation shares if it is so large
+/// that it should have them.
 ///
 /// Freed pages that are shared stay with the process until all around them is free, which is
 /// never: a cache of values of many sizes grows to twice its budget. glibc raises its threshold
 /// for mapping to the largest that was freed, but to 32 MiB at most; so more is asked for,
 /// which costs nothing before it is written to, and given back in place. Other allocators give
 /// pages back by themselves.
-pub(crate) fn on_own_pages(bytes: &[u8]) -> Box<[u8]> {
+pub(crate) fn with_own_pages<T>(capacity: usize) -> Vec<T> {
     const ALWAYS_MAPPED: usize = (32 << 20) + 1;
-    let mut own = Vec::with_capacity(bytes.len().max(ALWAYS_MAPPED));
+    if !is_mapped(capacity.saturating_mul(size_of::<T>())) {
+        return Vec::with_capacity(capacity);
+    }
+    let mut own = Vec::with_capacity(capacity.max(ALWAYS_MAPPED.div_ceil(size_of::<T>())));
+    own.shrink_to(capacity);
+    own
+}
+
+/// The bytes, copied to memory of their own.
+pub(crate) fn on_own_pages(bytes: &[u8]) -> Box<[u8]> {
+    let mut own = with_own_pages(bytes.len());
     own.extend_from_slice(bytes);
     own.into_boxed_slice()
 }
@@ -94,6 +105,15 @@ mod tests {
         assert_eq!(block.bytes(), b"keyvalue");
         assert_eq!(block.clone().bytes().as_ptr(), block.bytes().as_ptr());
         assert_eq!(size_of::<Option<Block>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn own_pages_are_no_more_than_was_asked_for() {
+        for capacity in [0, 1, 1 << 10, 1 << 16, 3 << 20] {
+            assert_eq!(with_own_pages::<u32>(capacity).capacity(), capacity);
+        }
+        let bytes = vec![7; 200_000];
+        assert_eq!(*on_own_pages(&bytes), bytes);
     }
 
     #[test]

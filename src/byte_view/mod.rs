@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
 
-pub(crate) use block::{Block, allocated};
+pub(crate) use block::{Block, allocated, with_own_pages};
 use bytes::Bytes;
 
 /// Immutable bytes; a clone is a reference count, whatever the length.

@@ -11,7 +11,7 @@
 //!   nodes: [ 0 | 1 | 2 | 3 ]                         links, length of the key, flags
 //! ```
 
-use crate::byte_view::Block;
+use crate::byte_view::{Block, with_own_pages};
 
 /// No node: the end of a list.
 pub(super) const NIL: u32 = u32::MAX;
@@ -238,10 +238,11 @@ impl Table {
     /// Changes the room, which must be enough; one pass over all slots.
     fn resize(&mut self, room: usize) {
         self.room = room;
-        self.nodes.shrink_to(room);
-        self.nodes.reserve_exact(room - self.nodes.len());
+        let mut nodes = with_own_pages(room);
+        nodes.append(&mut self.nodes);
+        self.nodes = nodes;
         self.homes = homes_for(room);
-        let mut slots = Vec::with_capacity(slots_for(room));
+        let mut slots = with_own_pages(slots_for(room));
         for slot in std::mem::take(&mut self.slots).into_iter().filter(|slot| slot.block.is_some())
         {
             let home = self.home(slot.hash);
