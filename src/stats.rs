@@ -119,6 +119,13 @@ pub struct CacheStats {
     pub eviction_age: Duration,
 }
 
+impl CacheStats {
+    /// Look-ups that found nothing.
+    pub fn misses(&self) -> u64 {
+        self.gets.saturating_sub(self.hits)
+    }
+}
+
 impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {

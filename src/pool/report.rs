@@ -71,6 +71,7 @@ const CACHE_GAUGES: &[Field<CacheStats>] = &[
 const CACHE_COUNTERS: &[Field<CacheStats>] = &[
     ("gets", "Look-ups", |c| c.gets),
     ("hits", "Look-ups that found a value", |c| c.hits),
+    ("misses", "Look-ups that found none", |c| c.misses()),
     ("admitted", "Values put in", |c| c.admitted),
     ("refused", "Values not kept because there was no room", |c| c.refused),
     ("evictions", "Entries pushed out by newer ones", |c| c.evictions),

@@ -26,6 +26,8 @@ fn the_second_get_is_a_hit_and_peek_loads_nothing() {
     assert_eq!((stats.loads_deduped, stats.local_loads, stats.local_load_errs), (1, 1, 0));
     assert_eq!((stats.peer_loads, stats.peer_errors, stats.server_requests), (0, 0, 0));
     assert_eq!((stats.main.items, stats.hot.items), (1, 0));
+    assert_eq!((stats.main.hits, stats.main.gets - stats.main.misses()), (2, 2));
+    assert!(stats.main.misses() > 0, "the first look found nothing");
     assert!(stats.main.bytes > "k".len() as u64 + "value of k".len() as u64);
 }
 
