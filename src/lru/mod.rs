@@ -181,12 +181,12 @@ impl Lru {
     }
 
     pub(crate) fn len(&self, which: Which) -> usize {
-        if which == Which::Main { self.main.len } else { self.hot.len }
+        self.of(which).len
     }
 
     /// The bytes of one cache's entries.
     pub(crate) fn bytes(&self, which: Which) -> usize {
-        if which == Which::Main { self.main.bytes } else { self.hot.bytes }
+        self.of(which).bytes
     }
 
     /// The bytes of what finds and orders the entries.
@@ -216,8 +216,7 @@ impl Lru {
 
     /// All entries of one cache, those to be evicted first in front; for [`Lru::entry`].
     pub(crate) fn first_to_last(&self, which: Which) -> Vec<u32> {
-        let side = if which == Which::Main { &self.main } else { &self.hot };
-        side.order.first_to_last(&self.table)
+        self.of(which).order.first_to_last(&self.table)
     }
 
     /// The entry that is at an index now, if any, and its cache.
@@ -247,6 +246,13 @@ impl Lru {
         Some(Evicted { entry, which })
     }
 
+    fn of(&self, which: Which) -> &Side {
+        match which {
+            Which::Main => &self.main,
+            Which::Hot => &self.hot,
+        }
+    }
+
     fn side(&mut self, which: Which) -> &mut Side {
         self.table_and_side(which).1
     }
@@ -268,7 +274,7 @@ impl Lru {
             let entries = live.iter().filter_map(|&index| self.entry(index));
             let own: Vec<Entry> =
                 entries.filter(|(_, of)| *of == which).map(|(entry, _)| entry).collect();
-            let side = if which == Which::Main { &self.main } else { &self.hot };
+            let side = self.of(which);
             assert_eq!(side.order.validate(&self.table), own.len(), "{which:?}: in order");
             assert_eq!(side.len, own.len(), "{which:?}: entries");
             assert_eq!(side.bytes, own.iter().map(Entry::bytes).sum::<usize>(), "{which:?}: bytes");

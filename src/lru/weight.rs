@@ -1,4 +1,4 @@
-//! What an entry weighs, in eight bits: to a sixteenth of it, from 8 bytes to 60 GiB.
+//! What an entry weighs, in eight bits: to an eighth of it, from 8 bytes to 30 GiB.
 
 const MANTISSA_BITS: u32 = 3;
 const SMALLEST_LOG: u32 = MANTISSA_BITS;

@@ -50,8 +50,7 @@ impl Store {
     }
 
     pub(super) fn try_reserve(&self, bytes: usize) -> bool {
-        let budget = self.budget();
-        let Some(room) = budget.checked_sub(bytes) else { return false };
+        let Some(room) = self.budget().checked_sub(bytes) else { return false };
         if mutant::active(Mutant::ReserveInTwoSteps) {
             let fits = self.reserved.load(Ordering::SeqCst) <= room;
             return fits && self.reserved.fetch_add(bytes, Ordering::SeqCst) < usize::MAX;
@@ -59,12 +58,6 @@ impl Store {
         let reserved = self.reserved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
             (used <= room).then_some(used + bytes)
         });
-        // Who lowered the budget in between may have seen no need to evict for these bytes.
-        let stale = || self.budget() < budget && !mutant::active(Mutant::ReserveByOldBudget);
-        if reserved.is_ok() && stale() {
-            self.give_back(bytes);
-            return false;
-        }
         reserved.is_ok()
     }
 
