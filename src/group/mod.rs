@@ -86,17 +86,6 @@ pub(crate) enum Source {
     Origin,
 }
 
-impl Source {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Hot => "hot",
-            Self::Peer => "peer",
-            Self::Origin => "origin",
-        }
-    }
-}
-
 /// A value, where it came from, and until when it may be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fetched {

@@ -1,18 +1,17 @@
 //! What clients are served: values, health, counters.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::groups::View;
 use super::{Shared, gets, report};
 use crate::error::{Error, Result};
-use crate::group::{Asker, Fetched, Group};
+use crate::group::{Asker, Fetched, Group, Source};
 use crate::serve::{Answer, AtOnce, Method, Request, Service};
-use crate::wire::{self, ERROR_CODE, Plus, code};
+use crate::wire::{self, ERROR_CODE, Named, Plus, code};
 
 /// The path below which groups and keys are named.
 const BASE: &str = "/api/";
-/// The header that tells where a value came from.
-const SOURCE: &str = "X-Larder";
-const OCTETS: &str = "application/octet-stream";
 
 /// The service of the listener for clients.
 pub(super) struct Api {
@@ -20,8 +19,8 @@ pub(super) struct Api {
 }
 
 /// What a request is for.
-enum Route {
-    Key(Group, String),
+enum Route<'a> {
+    Key(&'a Group, Cow<'a, str>),
     Answered(Answer),
 }
 
@@ -30,25 +29,25 @@ impl Api {
         Self { shared }
     }
 
-    fn route(&self, request: &Request) -> Route {
+    fn route<'a>(&self, groups: &'a View, request: &Request<'a>) -> Route<'a> {
         if !matches!(request.method, Method::Get | Method::Head) {
             let line = "only GET and HEAD are served here";
             return Route::Answered(Answer::text(405, line).with("Allow", "GET, HEAD"));
         }
         let (path, query) = match request.target.split_once('?') {
             Some((path, query)) => (path, query),
-            None => (request.target.as_str(), ""),
+            None => (request.target, ""),
         };
         let named = match path {
             "/healthz" => return Route::Answered(Answer::text(200, "ok")),
             "/readyz" => return Route::Answered(self.readiness()),
             "/stats" => return Route::Answered(report::stats(&self.shared)),
             "/metrics" => return Route::Answered(report::metrics(&self.shared)),
-            "/api" => self.named_in_query(query),
+            "/api" => named_in_query(groups, query),
             _ if path.starts_with(BASE) => named_in_path(path),
             _ => Err(Answer::text(404, "no such path: try /api/GROUP/KEY, /stats or /metrics")),
         };
-        match named.and_then(|(group, key)| self.find(&group, key)) {
+        match named.and_then(|(group, key)| find(groups, &group, key)) {
             Ok((group, key)) => Route::Key(group, key),
             Err(answer) => Route::Answered(answer),
         }
@@ -60,65 +59,73 @@ impl Api {
         }
         Answer::text(200, "ready")
     }
-
-    /// `key=K[&group=G]`: the group may be left out when there is one.
-    fn named_in_query(&self, query: &str) -> Result<(String, String), Answer> {
-        let (mut group, mut key) = (None, None);
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "group" => group = Some(value.into_owned()),
-                "key" => key = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        let key = key.ok_or_else(|| Answer::text(400, "no key: ask for /api?key=KEY"))?;
-        if let Some(group) = group {
-            return Ok((group, key));
-        }
-        match &self.shared.groups()[..] {
-            [only] => Ok((only.name().to_owned(), key)),
-            groups => {
-                let names: Vec<&str> = groups.iter().map(Group::name).collect();
-                let names = names.join(", ");
-                Err(Answer::text(400, format!("no group: add &group=, one of: {names}")))
-            }
-        }
-    }
-
-    fn find(&self, group: &str, key: String) -> Result<(Group, String), Answer> {
-        let group = self.shared.find_group(group).map_err(|error| failure(&error))?;
-        group.check_key(&key).map_err(|error| failure(&error))?;
-        Ok((group, key))
-    }
 }
 
 impl Service for Api {
-    fn at_once(&self, request: &Request) -> AtOnce {
-        let (group, key) = match self.route(request) {
+    fn at_once(&self, request: &Request<'_>) -> AtOnce {
+        let groups = self.shared.groups.view();
+        let (group, key) = match self.route(&groups, request) {
             Route::Key(group, key) => (group, key),
             Route::Answered(answer) => return AtOnce::Answer(answer),
         };
-        gets::at_once(request, &group, &key, Asker::Client, outcome)
+        gets::at_once(request, group, &key, Asker::Client, outcome)
     }
 
-    fn work(&self, request: &Request) -> Answer {
-        match self.route(request) {
+    fn work(&self, request: &Request<'_>) -> Answer {
+        let groups = self.shared.groups.view();
+        match self.route(&groups, request) {
             Route::Key(group, key) => {
                 // The gate has looked into the cache already.
-                outcome(group.fetch_missing(&key, gets::deadline(request, &group), Asker::Client))
+                outcome(group.fetch_missing(&key, gets::deadline(request, group), Asker::Client))
             }
             Route::Answered(answer) => answer,
         }
     }
 
-    fn shared(&self, request: &Request, answer: &Answer) {
-        if let Route::Key(group, _) = self.route(request) {
+    fn shared(&self, request: &Request<'_>, answer: &Answer) {
+        let groups = self.shared.groups.view();
+        if let Route::Key(group, _) = self.route(&groups, request) {
             group.count_shared(Asker::Client, answer.status);
         }
     }
 }
 
-fn named_in_path(path: &str) -> Result<(String, String), Answer> {
+/// `key=K[&group=G]`: the group may be left out when there is one.
+fn named_in_query<'a>(groups: &'a View, query: &'a str) -> Result<Named<'a>, Answer> {
+    let (mut group, mut key) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "group" => group = Some(value),
+            "key" => key = Some(value),
+            _ => {}
+        }
+    }
+    let key = key.ok_or_else(|| Answer::text(400, "no key: ask for /api?key=KEY"))?;
+    if let Some(group) = group {
+        return Ok((group, key));
+    }
+    let mut names = groups.iter().map(Group::name);
+    match (names.next(), names.len()) {
+        (Some(only), 0) => Ok((only.into(), key)),
+        _ => {
+            let names: Vec<&str> = groups.iter().map(Group::name).collect();
+            let names = names.join(", ");
+            Err(Answer::text(400, format!("no group: add &group=, one of: {names}")))
+        }
+    }
+}
+
+fn find<'a>(
+    groups: &'a View,
+    group: &str,
+    key: Cow<'a, str>,
+) -> Result<(&'a Group, Cow<'a, str>), Answer> {
+    let group = groups.find(group).map_err(|error| failure(&error))?;
+    group.check_key(&key).map_err(|error| failure(&error))?;
+    Ok((group, key))
+}
+
+fn named_in_path(path: &str) -> Result<Named<'_>, Answer> {
     wire::split(BASE, Plus::Plus, path).map_err(|bad| match bad {
         wire::BadPath::NoKey => Answer::text(400, "no key: ask for /api/GROUP/KEY"),
         bad => bad.answer(),
@@ -127,13 +134,28 @@ fn named_in_path(path: &str) -> Result<(String, String), Answer> {
 
 fn outcome(result: Result<Fetched>) -> Answer {
     match result {
-        Ok(fetched) => value(&fetched),
+        Ok(fetched) => value(fetched),
         Err(error) => failure(&error),
     }
 }
 
-fn value(fetched: &Fetched) -> Answer {
-    Answer::new(200, OCTETS, fetched.value.clone()).with(SOURCE, fetched.source.name())
+fn value(fetched: Fetched) -> Answer {
+    Answer::with_lines(200, value_lines(fetched.source), fetched.value)
+}
+
+/// The header lines of a value, which tell where it came from.
+fn value_lines(source: Source) -> &'static str {
+    macro_rules! lines {
+        ($source:literal) => {
+            concat!("Content-Type: application/octet-stream\r\nX-Larder: ", $source, "\r\n")
+        };
+    }
+    match source {
+        Source::Main => lines!("main"),
+        Source::Hot => lines!("hot"),
+        Source::Peer => lines!("peer"),
+        Source::Origin => lines!("origin"),
+    }
 }
 
 fn failure(error: &Error) -> Answer {

@@ -1,18 +1,17 @@
 //! The settings of a pool.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::api::Api;
+use super::groups::Groups;
 use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
 use crate::client::host_and_port;
 use crate::error::{Error, Result};
 use crate::serve::{Gate, Limits, Service};
-use crate::sync::Mutex;
 use crate::wire::Dialect;
 
 /// The settings of an [`HttpPool`] about to be started.
@@ -93,7 +92,7 @@ impl HttpPoolBuilder {
         let shared = Arc::new(Shared {
             dialect: self.dialect,
             peers,
-            groups: Mutex::new(HashMap::new()),
+            groups: Groups::default(),
             draining: AtomicBool::new(false),
             peer_meters: Arc::default(),
             api_meters: Arc::default(),

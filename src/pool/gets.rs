@@ -10,7 +10,7 @@ use crate::serve::{Answer, AtOnce, Request};
 /// Answers from the cache, or with what a load that is under way brings; else it is for a
 /// worker.
 pub(super) fn at_once(
-    request: &Request,
+    request: &Request<'_>,
     group: &Group,
     key: &str,
     asker: Asker,
@@ -27,7 +27,7 @@ pub(super) fn at_once(
 }
 
 /// Until when to answer: as the caller asks, but no later than a get of the group would end.
-pub(super) fn deadline(request: &Request, group: &Group) -> Instant {
+pub(super) fn deadline(request: &Request<'_>, group: &Group) -> Instant {
     let timeout = group.get_timeout();
     deadline_after(request.within.map_or(timeout, |within| within.min(timeout)))
 }

@@ -3,12 +3,12 @@
 mod builder;
 mod failure;
 mod gets;
+mod groups;
 mod peers;
 mod writes;
 mod api;
 mod report;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use std::time::Duration;
 pub use builder::HttpPoolBuilder;
 
 use crate::clock::deadline_after;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::getter::Getter;
 use crate::group::{Group, GroupOptions};
 use crate::peer::PeerPicker;
 use crate::serve::{Gate, ListenerStats, Meters};
-use crate::sync::Mutex;
 use crate::wire::Dialect;
+use groups::Groups;
 use peers::Peers;
 
 /// A node: it serves its groups' keys to peers over HTTP, and gets from peers what they own.
@@ -53,7 +53,7 @@ pub struct HttpPool {
 struct Shared {
     dialect: Dialect,
     peers: Arc<Peers>,
-    groups: Mutex<HashMap<String, Group>>,
+    groups: Groups,
     draining: AtomicBool,
     peer_meters: Arc<Meters>,
     api_meters: Arc<Meters>,
@@ -150,13 +150,7 @@ impl HttpPool {
     /// Serves a group that stood alone so far.
     pub(crate) fn adopt(&self, group: Group) -> Result<()> {
         group.register_peers(Arc::clone(&self.shared.peers) as Arc<dyn PeerPicker>)?;
-        let name = group.name().to_owned();
-        let mut groups = self.shared.groups.lock();
-        if groups.contains_key(&name) {
-            return Err(Error::GroupExists { group: name });
-        }
-        groups.insert(name, group);
-        Ok(())
+        self.shared.groups.add(group)
     }
 
     /// Answers a peer's request that a tiny_http server of the program's own has received.
@@ -198,18 +192,6 @@ impl HttpPool {
 }
 
 impl Shared {
-    fn find_group(&self, name: &str) -> Result<Group> {
-        let group = self.groups.lock().get(name).cloned();
-        group.ok_or_else(|| Error::NoSuchGroup { group: name.to_owned() })
-    }
-
-    /// The groups, by name.
-    fn groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = self.groups.lock().values().cloned().collect();
-        groups.sort_by(|a, b| a.name().cmp(b.name()));
-        groups
-    }
-
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }

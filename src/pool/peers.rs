@@ -1,6 +1,7 @@
 //! The peers' side of a pool: the ring with a client to each node on it, and what peers are
 //! served.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::failure::failure;
-use super::{Shared, gets, writes};
+use super::{Shared, gets, groups, writes};
 use crate::client::{Health, HttpPeer, host_and_port};
 use crate::error::{Error, Result};
 use crate::getter::Loaded;
@@ -133,29 +134,31 @@ impl PeerService {
 }
 
 impl Service for PeerService {
-    fn at_once(&self, request: &Request) -> AtOnce {
+    fn at_once(&self, request: &Request<'_>) -> AtOnce {
         if request.target == "/healthz" {
             return AtOnce::Answer(Answer::text(200, "ok"));
         }
         let shared = &self.shared;
-        let (group, key) = match find(shared, request) {
+        let groups = shared.groups.view();
+        let (group, key) = match find(shared, &groups, request) {
             Ok(found) => found,
             Err(answer) => return AtOnce::Answer(answer),
         };
         if !is_get(request.method) {
-            return AtOnce::Answer(writes::answer(shared, request, &group, &key));
+            return AtOnce::Answer(writes::answer(shared, request, group, &key));
         }
-        let answer = |result| outcome(shared, &group, &key, result);
-        gets::at_once(request, &group, &key, Asker::Peer, answer)
+        let answer = |result| outcome(shared, group, &key, result);
+        gets::at_once(request, group, &key, Asker::Peer, answer)
     }
 
-    fn work(&self, request: &Request) -> Answer {
+    fn work(&self, request: &Request<'_>) -> Answer {
         // The gate has looked into the cache already.
         serve(&self.shared, request, Group::fetch_missing)
     }
 
-    fn shared(&self, request: &Request, answer: &Answer) {
-        if let Ok((group, _)) = find(&self.shared, request) {
+    fn shared(&self, request: &Request<'_>, answer: &Answer) {
+        let groups = self.shared.groups.view();
+        if let Ok((group, _)) = find(&self.shared, &groups, request) {
             group.count_shared(Asker::Peer, answer.status);
         }
     }
@@ -168,17 +171,14 @@ pub(super) fn handle(shared: &Shared, mut request: tiny_http::Request) {
         Err(answer) => answer,
     };
     let with_body = *request.method() != tiny_http::Method::Head;
-    let mut bytes = answer.head(true, with_body);
-    if with_body {
-        bytes.extend_from_slice(&answer.body);
-    }
+    let bytes = answer.to_bytes(true, with_body);
     let mut writer = request.into_writer();
     // One write; a peer that has gone need not be told.
     let _ = writer.write_all(&bytes).and_then(|()| writer.flush());
 }
 
 /// The request, with its body within the limit.
-fn read(shared: &Shared, request: &mut tiny_http::Request) -> Result<Request, Answer> {
+fn read<'a>(shared: &Shared, request: &'a mut tiny_http::Request) -> Result<Request<'a>, Answer> {
     let method = Method::from_name(request.method().as_str())
         .ok_or_else(|| Answer::text(501, "this method is not implemented"))?;
     let limit = shared.peers.limits.body_bytes;
@@ -190,20 +190,21 @@ fn read(shared: &Shared, request: &mut tiny_http::Request) -> Result<Request, An
     }
     let within = request.headers().iter().find(|header| header.field.equiv(wire::WITHIN_MS));
     let within = within.and_then(|header| header.value.as_str().parse().ok());
-    let target = request.url().to_owned();
+    let target = request.url();
     Ok(Request { method, target, within: within.map(Duration::from_millis), body })
 }
 
 /// How a key is got: [`Group::fetch`], or what is left of it after a first look.
 type Fetch = fn(&Group, &str, Instant, Asker) -> Result<Fetched>;
 
-fn serve(shared: &Shared, request: &Request, fetch: Fetch) -> Answer {
-    match find(shared, request) {
+fn serve(shared: &Shared, request: &Request<'_>, fetch: Fetch) -> Answer {
+    let groups = shared.groups.view();
+    match find(shared, &groups, request) {
         Ok((group, key)) if is_get(request.method) => {
-            let result = fetch(&group, &key, gets::deadline(request, &group), Asker::Peer);
-            outcome(shared, &group, &key, result)
+            let result = fetch(group, &key, gets::deadline(request, group), Asker::Peer);
+            outcome(shared, group, &key, result)
         }
-        Ok((group, key)) => writes::answer(shared, request, &group, &key),
+        Ok((group, key)) => writes::answer(shared, request, group, &key),
         Err(answer) => answer,
     }
 }
@@ -214,7 +215,11 @@ fn is_get(method: Method) -> bool {
 }
 
 /// The group and the key that a request names, or the answer to a request that names none.
-fn find(shared: &Shared, request: &Request) -> Result<(Group, String), Answer> {
+fn find<'a>(
+    shared: &Shared,
+    groups: &'a groups::View,
+    request: &Request<'a>,
+) -> Result<(&'a Group, Cow<'a, str>), Answer> {
     let spec = shared.dialect.spec();
     if !is_get(request.method) {
         writes::check_method(spec, request.method)?;
@@ -223,12 +228,12 @@ fn find(shared: &Shared, request: &Request) -> Result<(Group, String), Answer> {
     // Never a 404: in some dialects that is "no such key", and final.
     let bad = |line: String| Answer::text(400, line).with(ERROR_CODE, code::BAD_REQUEST);
     let (group, key) =
-        wire::split(base, spec.plus, &request.target).map_err(|reason| match reason {
+        wire::split(base, spec.plus, request.target).map_err(|reason| match reason {
             BadPath::OutsideBase => bad(format!("peers are served below {base}")),
             BadPath::NoKey => bad(format!("write the path as {base}GROUP/KEY")),
             BadPath::NotUtf8 | BadPath::BadEscape => reason.answer(),
         })?;
-    let group = shared.find_group(&group).map_err(|error| failure(shared, &error))?;
+    let group = groups.find(&group).map_err(|error| failure(shared, &error))?;
     group.check_key(&key).map_err(|error| failure(shared, &error))?;
     Ok((group, key))
 }
@@ -249,15 +254,14 @@ impl BadPath {
 
 fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -> Answer {
     match result {
-        Ok(fetched) => value(shared, group, key, &fetched),
+        Ok(fetched) => value(shared, group, key, fetched),
         Err(error) => failure(shared, &error),
     }
 }
 
-fn value(shared: &Shared, group: &Group, key: &str, fetched: &Fetched) -> Answer {
+fn value(shared: &Shared, group: &Group, key: &str, fetched: Fetched) -> Answer {
     let spec = shared.dialect.spec();
-    let loaded = Loaded { value: fetched.value.clone(), ttl: group.ttl(fetched) };
-    let mut answer = Answer::new(200, spec.content_type, loaded.value.clone());
-    answer.prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
-    answer
+    let loaded = Loaded { ttl: group.ttl(&fetched), value: fetched.value };
+    let prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
+    Answer { prefix, ..Answer::with_lines(200, spec.value_lines, loaded.value) }
 }

@@ -88,8 +88,9 @@ pub(super) fn stats(shared: &Shared) -> Answer {
         .into_iter()
         .map(|(url, health)| json!({"url": url, "state": state(health)}))
         .collect();
+    let groups = shared.groups.view();
     let groups: Map<String, Value> =
-        shared.groups().iter().map(|group| (group.name().to_owned(), group_json(group))).collect();
+        groups.iter().map(|group| (group.name().to_owned(), group_json(group))).collect();
     let listeners: Map<String, Value> = listeners(shared)
         .iter()
         .map(|(name, stats)| {
@@ -136,7 +137,8 @@ fn listeners(shared: &Shared) -> [(&'static str, ListenerStats); 2] {
 
 /// `/metrics`.
 pub(super) fn metrics(shared: &Shared) -> Answer {
-    let groups = shared.groups().iter().map(|g| (g.name().to_owned(), g.stats())).collect();
+    let groups = shared.groups.view();
+    let groups = groups.iter().map(|g| (g.name().to_owned(), g.stats())).collect();
     let mut registry = Registry::with_prefix("larder");
     registry.register_collector(Box::new(Snapshot { groups, listeners: listeners(shared) }));
     let mut body = String::new();

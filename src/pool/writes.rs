@@ -37,7 +37,7 @@ pub(super) fn check_method(spec: &Spec, method: Method) -> Result<(), Answer> {
 }
 
 /// Carries out what `request`, which is no GET, asks of this key.
-pub(super) fn answer(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
+pub(super) fn answer(shared: &Shared, request: &Request<'_>, group: &Group, key: &str) -> Answer {
     match request.method {
         Method::Put => put(shared, request, group, key),
         Method::Delete => match group.remove_local(key) {
@@ -51,7 +51,7 @@ pub(super) fn answer(shared: &Shared, request: &Request, group: &Group, key: &st
     }
 }
 
-fn put(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
+fn put(shared: &Shared, request: &Request<'_>, group: &Group, key: &str) -> Answer {
     let loaded = match wire::read_set(group.name(), key, request.body.clone()) {
         Ok(loaded) => loaded,
         Err(reason) => return refuse(reason),
@@ -65,7 +65,7 @@ fn put(shared: &Shared, request: &Request, group: &Group, key: &str) -> Answer {
     }
 }
 
-fn remove_keys(shared: &Shared, request: &Request, group: &Group) -> Answer {
+fn remove_keys(shared: &Shared, request: &Request<'_>, group: &Group) -> Answer {
     let keys = match wire::read_remove_keys(group.name(), &request.body) {
         Ok(keys) => keys,
         Err(reason) => return refuse(reason),

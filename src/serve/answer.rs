@@ -1,68 +1,78 @@
 //! What is sent back for a request.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use super::head::Refusal;
 use crate::byte_view::ByteView;
+use crate::wire::BeforeValue;
+
+const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n";
 
 /// An answer: a status, a few headers, and a body in two parts so that a value need not be
 /// copied behind the bytes that introduce it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names and values of our own making: no CR, no LF. `Content-Length` and `Connection`
-    /// are written by [`Answer::head`].
-    pub(crate) headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// Header lines of our own making, each with its CR LF. `Content-Length` and `Connection`
+    /// are written by [`Answer::write_head`].
+    pub(crate) lines: Cow<'static, str>,
     /// What stands before `body` in the body.
-    pub(crate) prefix: Vec<u8>,
+    pub(crate) prefix: BeforeValue,
     pub(crate) body: ByteView,
 }
 
 impl Answer {
-    pub(crate) fn new(status: u16, content_type: &'static str, body: ByteView) -> Self {
-        let headers = vec![("Content-Type".into(), content_type.into())];
-        Self { status, headers, prefix: Vec::new(), body }
+    pub(crate) fn new(status: u16, content_type: &str, body: ByteView) -> Self {
+        Self::with_lines(status, "", body).with("Content-Type", content_type)
+    }
+
+    /// An answer whose header lines are known already: nothing is allocated for them.
+    pub(crate) fn with_lines(status: u16, lines: &'static str, body: ByteView) -> Self {
+        Self { status, lines: lines.into(), prefix: BeforeValue::default(), body }
     }
 
     /// A line of text.
     pub(crate) fn text(status: u16, line: impl Into<String>) -> Self {
         let mut line = line.into();
         line.push('\n');
-        Self::new(status, "text/plain; charset=utf-8", line.into())
-            .with("X-Content-Type-Options", "nosniff")
+        Self::with_lines(status, TEXT, line.into())
     }
 
     #[must_use]
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        let parts = [name, ": ", value.as_ref(), "\r\n"];
+        debug_assert!(parts[..3].iter().all(|part| !part.contains(['\r', '\n'])), "{parts:?}");
+        self.lines.to_mut().extend(parts);
         self
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let header = self.headers.iter().find(|header| header.0.eq_ignore_ascii_case(name))?;
-        Some(&header.1)
     }
 
     pub(crate) fn body_len(&self) -> usize {
         self.prefix.len() + self.body.len()
     }
 
-    /// The head, with the body's first part behind it when `with_body`.
-    pub(crate) fn head(&self, keep_alive: bool, with_body: bool) -> Vec<u8> {
-        let mut head = String::with_capacity(192);
-        // Writing to a String cannot fail.
-        let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        for (name, value) in &self.headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        let _ = write!(head, "Content-Length: {}\r\n", self.body_len());
-        head.push_str(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
-        let mut head = head.into_bytes();
+    /// Writes the head behind what is in `out`.
+    pub(crate) fn write_head(&self, out: &mut Vec<u8>, keep_alive: bool) {
+        let mut write = |text: &str| out.extend_from_slice(text.as_bytes());
+        write("HTTP/1.1 ");
+        write(itoa::Buffer::new().format(self.status));
+        write(" ");
+        write(reason(self.status));
+        write("\r\n");
+        write(&self.lines);
+        write("Content-Length: ");
+        write(itoa::Buffer::new().format(self.body_len()));
+        write(if keep_alive { "\r\n\r\n" } else { "\r\nConnection: close\r\n\r\n" });
+    }
+
+    /// The whole answer in one buffer.
+    pub(crate) fn to_bytes(&self, keep_alive: bool, with_body: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write_head(&mut bytes, keep_alive);
         if with_body {
-            head.extend_from_slice(&self.prefix);
+            bytes.extend_from_slice(&self.prefix);
+            bytes.extend_from_slice(&self.body);
         }
-        head
+        bytes
     }
 }
 
@@ -100,18 +110,18 @@ mod tests {
     #[test]
     fn the_head_tells_the_length_of_both_parts_of_the_body() {
         let mut answer = Answer::new(200, "application/x-protobuf", "value".into());
-        answer.prefix = vec![0x0a, 5];
-        let head = String::from_utf8(answer.head(true, true)).unwrap();
+        answer.prefix = BeforeValue::from(&[0x0a, 5][..]);
+        let bytes = String::from_utf8(answer.to_bytes(true, true)).unwrap();
         assert_eq!(
-            head,
+            bytes,
             "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 7\r\n\r\n\
-             \n\u{5}"
+             \n\u{5}value"
         );
     }
 
     #[test]
     fn a_head_alone_has_no_body_and_a_last_one_says_close() {
-        let head = Answer::text(404, "no such key").head(false, false);
+        let head = Answer::text(404, "no such key").to_bytes(false, false);
         assert!(head.ends_with(b"Content-Length: 12\r\nConnection: close\r\n\r\n"));
     }
 }

@@ -1,21 +1,21 @@
 //! One connection: read a request whole, have it answered, write the answer, and again.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::head::{self, BODY_TOO_SLOW, HEAD_TOO_SLOW, Head, Method, Refusal};
+use super::input::Input;
+use super::limits::Limits;
 use super::request::Request;
 use super::shared::{Shared, Socket};
+use super::stream::{Stream, Wait, is_timeout};
 use crate::clock::deadline_after;
 
-/// Least bytes read at once.
-const READ_BYTES: usize = 4 << 10;
-/// A reader slower than this many bytes a second, over a whole answer, is cut off.
-const SLOWEST_READER: usize = 1 << 10;
+/// Least bytes of room for a read of a body.
+const BODY_ROOM_BYTES: usize = 4 << 10;
 /// What is read, and for how long, of the rest of a refused request: closing a socket with
 /// bytes unread would reset it, and the client would lose the answer.
 const LINGER_BYTES: usize = 256 << 10;
@@ -24,168 +24,93 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(super) struct Connection {
     socket: Arc<Socket>,
     shared: Arc<Shared>,
-    /// What has been read and not been used.
-    buffer: Vec<u8>,
-    /// The socket's read timeout as it was last set.
-    read_timeout: Option<Duration>,
+    stream: Stream,
+    input: Input,
+    /// The head of an answer, on its way out; kept for the next one.
+    output: Vec<u8>,
 }
 
-/// How reading a request ended.
-enum Received {
-    Request(Head, Vec<u8>),
-    Refused(Refusal),
+/// How waiting for more of a head ended.
+enum More {
+    Came,
+    TooSlow,
     /// The client closed, or was silent for too long between requests.
     Ended,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Arc<Socket>, shared: Arc<Shared>) -> Self {
-        Self { socket, shared, buffer: Vec::new(), read_timeout: None }
+    pub(super) fn new(socket: Arc<Socket>, shared: Arc<Shared>) -> io::Result<Self> {
+        let stream = Stream::new(Arc::clone(&socket), shared.limits.write_timeout)?;
+        Ok(Self { socket, shared, stream, input: Input::default(), output: Vec::new() })
     }
 
     /// The connection's life. An error is the client's: there is nobody to tell.
     pub(super) fn run(mut self) -> io::Result<()> {
-        let limits = &self.shared.limits;
-        self.socket.stream.set_nodelay(true)?;
-        self.socket.stream.set_write_timeout(Some(limits.write_timeout))?;
         loop {
-            let (head, body) = match self.receive()? {
-                Received::Request(head, body) => (head, body),
-                Received::Refused(refusal) => return self.refuse(refusal),
-                Received::Ended => return Ok(()),
+            let mut deadline = None;
+            let head = loop {
+                match head::parse(self.input.unused(), &self.shared.limits) {
+                    Ok(Some(head)) => break head,
+                    Ok(None) => {}
+                    Err(refusal) => return self.refuse(refusal),
+                }
+                match self.receive_more(&mut deadline)? {
+                    More::Came => {}
+                    More::TooSlow => return self.refuse(HEAD_TOO_SLOW),
+                    More::Ended => return Ok(()),
+                }
             };
+            let arrived = &self.input.unused()[head.len..];
+            let arrived = &arrived[..arrived.len().min(head.body_len)];
+            let body = receive_body(&mut self.stream, &head, arrived, &self.shared.limits)?;
+            let Some(body) = body else { return self.refuse(BODY_TOO_SLOW) };
             self.shared.meters.requests.add_one();
             let (method, keep_alive) = (head.method, head.keep_alive);
-            let request = Request { method, target: head.target, within: head.within, body };
-            let answer = self.shared.answer(&request);
+            let (used, within) = (head.len + arrived.len(), head.within);
+            let answer = self.shared.answer(&Request { method, target: head.target, within, body });
+            self.input.use_up(used);
             let keep_alive = keep_alive && !self.shared.is_draining();
             self.write(&answer, keep_alive, method != Method::Head)?;
-            self.socket.busy.store(false, Ordering::SeqCst);
+            self.socket.busy.store(!self.input.is_empty(), Ordering::SeqCst);
             if !keep_alive || self.shared.is_draining() {
                 return self.linger();
             }
         }
     }
 
-    /// Reads the next request whole, within the limits.
-    fn receive(&mut self) -> io::Result<Received> {
-        let head = match self.receive_head()? {
-            Ok(Some(head)) => head,
-            Ok(None) => return Ok(Received::Ended),
-            Err(refusal) => return Ok(Received::Refused(refusal)),
+    /// Reads more of a head, until `deadline`, which is set when its first bytes are there.
+    fn receive_more(&mut self, deadline: &mut Option<Instant>) -> io::Result<More> {
+        let limits = &self.shared.limits;
+        let wait = if self.input.is_empty() {
+            Wait::For(limits.idle_timeout)
+        } else {
+            Wait::Until(*deadline.get_or_insert_with(|| deadline_after(limits.head_timeout)))
         };
-        self.buffer.drain(..head.len);
-        Ok(match self.receive_body(&head)? {
-            Some(body) => Received::Request(head, body),
-            None => Received::Refused(BODY_TOO_SLOW),
+        Ok(match (self.stream.read(self.input.room(), wait)?, wait) {
+            (Some(0), _) | (None, Wait::For(_)) => More::Ended,
+            (None, Wait::Until(_)) => More::TooSlow,
+            (Some(len), _) => {
+                self.socket.busy.store(true, Ordering::SeqCst);
+                self.input.fill(len);
+                More::Came
+            }
         })
     }
 
-    fn receive_head(&mut self) -> io::Result<Result<Option<Head>, Refusal>> {
-        // Cloned handles: `self` is needed mutably below.
-        let shared = Arc::clone(&self.shared);
-        let mut deadline = None;
-        loop {
-            if !self.buffer.is_empty() {
-                self.socket.busy.store(true, Ordering::SeqCst);
-                match head::parse(&self.buffer, &shared.limits) {
-                    Ok(None) => {}
-                    parsed => return Ok(parsed),
-                }
-                deadline.get_or_insert_with(|| deadline_after(shared.limits.head_timeout));
-            }
-            match (self.read(deadline, shared.limits.idle_timeout)?, deadline) {
-                (Some(0), _) | (None, None) => return Ok(Ok(None)),
-                (None, Some(_)) => return Ok(Err(HEAD_TOO_SLOW)),
-                (Some(_), _) => {}
-            }
-        }
-    }
-
-    /// The body; none when it was not complete in time.
-    fn receive_body(&mut self, head: &Head) -> io::Result<Option<Vec<u8>>> {
-        if head.body_len == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        if head.expects_continue && self.buffer.is_empty() {
-            (&self.socket.stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let deadline = deadline_after(self.shared.limits.body_timeout);
-        while self.buffer.len() < head.body_len {
-            match self.read(Some(deadline), Duration::ZERO)? {
-                Some(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
-        let rest = self.buffer.split_off(head.body_len);
-        Ok(Some(std::mem::replace(&mut self.buffer, rest)))
-    }
-
-    /// Reads more into the buffer, until `deadline` or else for `idle` at most; the number of
-    /// bytes, or none when the time is over.
-    fn read(&mut self, deadline: Option<Instant>, idle: Duration) -> io::Result<Option<usize>> {
-        let timeout = match deadline {
-            None => idle,
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-        };
-        if timeout.is_zero() {
-            return Ok(None);
-        }
-        if self.read_timeout != Some(timeout) {
-            self.socket.stream.set_read_timeout(Some(timeout))?;
-            self.read_timeout = Some(timeout);
-        }
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + READ_BYTES.max(filled), 0);
-        let read = (&self.socket.stream).read(&mut self.buffer[filled..]);
-        self.buffer.truncate(filled + read.as_ref().copied().unwrap_or(0));
-        match read {
-            Ok(len) => Ok(Some(len)),
-            Err(error) if is_timeout(&error) => Ok(None),
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.read(deadline, idle),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Writes an answer in one system call, when the socket takes it all at once.
-    fn write(&self, answer: &Answer, keep_alive: bool, with_body: bool) -> io::Result<()> {
-        let head = answer.head(keep_alive, with_body);
-        let body: &[u8] = if with_body { &answer.body } else { &[] };
-        let total = head.len() + body.len();
-        let mut written =
-            (&self.socket.stream).write_vectored(&[IoSlice::new(&head), IoSlice::new(body)]);
-        let mut done = 0;
-        let mut deadline = None;
-        loop {
-            match written {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(len) => done += len,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.slow_reader(error)),
-            }
-            if done == total {
-                return Ok(());
-            }
-            // A reader that takes a byte at a time would hold this thread for hours.
-            let patience = Duration::from_secs((total / SLOWEST_READER) as u64);
-            let patience = patience.saturating_add(self.shared.limits.write_timeout);
-            if Instant::now() > *deadline.get_or_insert_with(|| deadline_after(patience)) {
-                return Err(self.slow_reader(ErrorKind::TimedOut.into()));
-            }
-            let rest = match done.checked_sub(head.len()) {
-                Some(done) => &body[done..],
-                None => &head[done..],
-            };
-            written = (&self.socket.stream).write(rest);
+    fn write(&mut self, answer: &Answer, keep_alive: bool, with_body: bool) -> io::Result<()> {
+        self.output.clear();
+        answer.write_head(&mut self.output, keep_alive);
+        let mut body: &[u8] = &[];
+        if with_body {
+            self.output.extend_from_slice(&answer.prefix);
+            body = &answer.body;
         }
-    }
-
-    fn slow_reader(&self, error: io::Error) -> io::Error {
-        if is_timeout(&error) {
-            self.shared.meters.readers_too_slow.add_one();
-        }
-        error
+        self.stream.write(&self.output, body).inspect_err(|error| {
+            if is_timeout(error) {
+                self.shared.meters.readers_too_slow.add_one();
+            }
+        })
     }
 
     fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
@@ -199,12 +124,12 @@ impl Connection {
 
     /// Ends the connection so that the client can read its last answer.
     fn linger(&mut self) -> io::Result<()> {
-        self.socket.stream.shutdown(Shutdown::Write)?;
+        self.stream.end()?;
         let deadline = Instant::now() + LINGER;
         let mut drained = 0;
+        self.input = Input::default();
         while drained < LINGER_BYTES {
-            self.buffer.clear();
-            match self.read(Some(deadline), Duration::ZERO)? {
+            match self.stream.read(self.input.room(), Wait::Until(deadline))? {
                 None | Some(0) => break,
                 Some(len) => drained += len,
             }
@@ -213,6 +138,33 @@ impl Connection {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+/// The body, of which some may have arrived with the head; none when it was not complete in
+/// time. Nothing beyond it is read.
+fn receive_body(
+    stream: &mut Stream,
+    head: &Head<'_>,
+    arrived: &[u8],
+    limits: &Limits,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut body = arrived.to_vec();
+    let mut filled = body.len();
+    if filled == head.body_len {
+        return Ok(Some(body));
+    }
+    if head.expects_continue && arrived.is_empty() {
+        stream.write(b"HTTP/1.1 100 Continue\r\n\r\n", &[])?;
+    }
+    let deadline = deadline_after(limits.body_timeout);
+    while filled < head.body_len {
+        if filled == body.len() {
+            // As it comes: a length alone should not cost memory.
+            body.resize(head.body_len.min(filled + filled.max(BODY_ROOM_BYTES)), 0);
+        }
+        match stream.read(&mut body[filled..], Wait::Until(deadline))? {
+            Some(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Some(len) => filled += len,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(body))
 }

@@ -138,7 +138,8 @@ impl Shared {
         let (shared, theirs) = (Arc::clone(self), Arc::clone(&socket));
         let thread = start(format!("larder {} connection", self.name), move || {
             let _end = End { shared: &shared, id };
-            let _ = Connection::new(theirs, Arc::clone(&shared)).run();
+            let connection = Connection::new(theirs, Arc::clone(&shared));
+            let _ = connection.and_then(Connection::run);
         });
         if thread.is_err() {
             self.open.lock().remove(&id);
@@ -152,10 +153,8 @@ impl Shared {
         let line = "overloaded: too many connections; try again later";
         let answer =
             Answer::text(503, line).with("Retry-After", "1").with(ERROR_CODE, code::TURNED_AWAY);
-        let mut bytes = answer.head(false, true);
-        bytes.extend_from_slice(&answer.body);
         let _ = stream.set_nonblocking(true);
-        let _ = stream.write_all(&bytes);
+        let _ = stream.write_all(&answer.to_bytes(false, true));
         let _ = stream.shutdown(Shutdown::Write);
         // What has come is read, so that closing does not reset the connection.
         let _ = io::Read::read(&mut stream, &mut [0; 4 << 10]);

@@ -3,6 +3,7 @@
 //! Two readers of the same bytes that disagree about where a request ends are how requests are
 //! smuggled. So nothing is guessed here, and what goes on to a lane is written anew.
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::limits::Limits;
@@ -35,12 +36,12 @@ impl Method {
     }
 }
 
-/// A head that has been read whole.
+/// A head that has been read whole, where it lies in the connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct Head<'a> {
     pub(crate) method: Method,
     /// As sent: starts with `/`, printable ASCII, not decoded.
-    pub(crate) target: String,
+    pub(crate) target: &'a str,
     pub(crate) keep_alive: bool,
     /// The client waits for a `100 Continue` before it sends the body.
     pub(crate) expects_continue: bool,
@@ -68,11 +69,12 @@ pub(crate) const BODY_TOO_SLOW: Refusal = refuse(408, "the body was not complete
 const MAX_HEADERS: usize = 256;
 
 /// Reads the head at the start of `buffer`; none when it is not complete yet.
-pub(crate) fn parse(buffer: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
+pub(crate) fn parse<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Option<Head<'a>>, Refusal> {
     let Some(len) = head_len(buffer, limits)? else { return Ok(None) };
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(&buffer[..len]) {
+    // Filling it in would cost more than parsing.
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(&buffer[..len], &mut headers) {
         Ok(httparse::Status::Complete(parsed)) if parsed == len => {}
         Err(httparse::Error::Version) => {
             return Err(refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"));
@@ -94,7 +96,7 @@ pub(crate) fn parse(buffer: &[u8], limits: &Limits) -> Result<Option<Head>, Refu
     };
     Ok(Some(Head {
         method,
-        target: target.to_owned(),
+        target,
         keep_alive: fields.keep_alive.unwrap_or(is_1_1),
         expects_continue: fields.expects_continue && is_1_1 && fields.body_len.is_some(),
         body_len: fields.body_len.unwrap_or(0),
@@ -214,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Head>, Refusal> {
+    fn read(text: &str) -> Result<Option<Head<'_>>, Refusal> {
         parse(text.as_bytes(), &Limits::default())
     }
 
@@ -230,7 +232,7 @@ mod tests {
     fn a_plain_get_is_read() {
         let text = "GET /_larder/g/k%2F1 HTTP/1.1\r\nHost: h\r\nLarder-Within-Ms: 250\r\n\r\nGET";
         let head = read(text).unwrap().unwrap();
-        assert_eq!((head.method, head.target.as_str()), (Method::Get, "/_larder/g/k%2F1"));
+        assert_eq!((head.method, head.target), (Method::Get, "/_larder/g/k%2F1"));
         assert_eq!((head.keep_alive, head.body_len, head.len), (true, 0, text.len() - 3));
         assert_eq!(head.within, Some(Duration::from_millis(250)));
     }

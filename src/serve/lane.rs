@@ -19,6 +19,7 @@ use super::head::Method;
 use super::limits::Limits;
 use super::meters::Meters;
 use super::request::{Request, Service};
+use crate::byte_view::ByteView;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::channel::{self, Receiver, Sender};
@@ -102,7 +103,7 @@ impl Lane {
     }
 
     /// Has a worker carry out `request`, waiting for a free one until `deadline`.
-    pub(crate) fn call(&self, request: &Request, deadline: Instant) -> Answer {
+    pub(crate) fn call(&self, request: &Request<'_>, deadline: Instant) -> Answer {
         let Some(mut lease) = self.draw(deadline) else {
             self.meters.lane_shed.add_one();
             return overloaded(self.name);
@@ -216,8 +217,7 @@ impl Drop for Lease<'_> {
 }
 
 fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
-    let target = PING.to_owned();
-    let request = Request { method: Method::Get, target, within: None, body: Vec::new() };
+    let request = Request { method: Method::Get, target: PING, within: None, body: Vec::new() };
     stream.set_write_timeout(Some(PING_TIMEOUT))?;
     exchange(&mut stream, &request, 0, PING_TIMEOUT)?;
     Ok(stream)
@@ -226,7 +226,7 @@ fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
 /// Sends a request over a lane's connection and reads its answer whole.
 fn exchange(
     stream: &mut UnixStream,
-    request: &Request,
+    request: &Request<'_>,
     id: u64,
     within: Duration,
 ) -> io::Result<Answer> {
@@ -242,16 +242,15 @@ fn exchange(
     bytes.extend_from_slice(&request.body);
     stream.write_all(&bytes)?;
     stream.set_read_timeout(Some(within + GRACE))?;
-    let answer = read_answer(stream)?;
-    if answer.header(ID) != Some(id.to_string().as_str()) {
+    let (of, answer) = read_answer(stream)?;
+    if of != Some(id) {
         return Err(io::Error::other("an answer to another request"));
     }
-    let mut answer = answer;
-    answer.headers.retain(|header| header.0 != ID);
     Ok(answer)
 }
 
-fn read_answer(stream: &mut UnixStream) -> io::Result<Answer> {
+/// The answer, and the id of the request that it is for.
+fn read_answer(stream: &mut UnixStream) -> io::Result<(Option<u64>, Answer)> {
     let mut bytes = vec![0; HEAD_BYTES];
     let mut filled = 0;
     loop {
@@ -260,9 +259,8 @@ fn read_answer(stream: &mut UnixStream) -> io::Result<Answer> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         filled += read;
-        let Some((mut answer, head_len, body_len)) = parse_answer(&bytes[..filled])? else {
-            continue;
-        };
+        let Some(parsed) = parse_answer(&bytes[..filled])? else { continue };
+        let AnswerHead { mut answer, id, head_len, body_len } = parsed;
         let mut body = bytes[head_len..filled].to_vec();
         body.reserve_exact(body_len.saturating_sub(body.len()));
         let missing = body_len.saturating_sub(body.len()) as u64;
@@ -271,29 +269,39 @@ fn read_answer(stream: &mut UnixStream) -> io::Result<Answer> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         answer.body = body.into();
-        return Ok(answer);
+        return Ok((id, answer));
     }
 }
 
-/// The answer without its body, and the lengths of head and body; none when incomplete.
-fn parse_answer(bytes: &[u8]) -> io::Result<Option<(Answer, usize, usize)>> {
+/// An answer without its body.
+struct AnswerHead {
+    answer: Answer,
+    id: Option<u64>,
+    head_len: usize,
+    body_len: usize,
+}
+
+/// Reads the head of an answer; none when it is incomplete.
+fn parse_answer(bytes: &[u8]) -> io::Result<Option<AnswerHead>> {
     let malformed = |what: &str| io::Error::other(format!("a malformed answer: {what}"));
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut response = httparse::Response::new(&mut headers);
     let status = response.parse(bytes).map_err(|error| malformed(&error.to_string()))?;
     let httparse::Status::Complete(head_len) = status else { return Ok(None) };
-    let (mut answer, mut body_len) = (Answer::text(response.code.unwrap_or(500), ""), None);
-    answer.headers.clear();
+    let mut answer = Answer::with_lines(response.code.unwrap_or(500), "", ByteView::new());
+    let (mut id, mut body_len) = (None, None);
     for header in response.headers {
         let value = std::str::from_utf8(header.value).map_err(|_| malformed("not UTF-8"))?;
         if header.name.eq_ignore_ascii_case("content-length") {
             body_len = value.parse().ok();
+        } else if header.name == ID {
+            id = value.parse().ok();
         } else {
-            answer.headers.push((header.name.to_owned().into(), value.to_owned().into()));
+            answer = answer.with(header.name, value);
         }
     }
     let body_len = body_len.ok_or_else(|| malformed("no length"))?;
-    Ok(Some((answer, head_len, body_len)))
+    Ok(Some(AnswerHead { answer, id, head_len, body_len }))
 }
 
 fn overloaded(name: &str) -> Answer {

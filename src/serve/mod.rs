@@ -9,6 +9,8 @@ mod meters;
 mod request;
 mod lane;
 mod shared;
+mod input;
+mod stream;
 mod connection;
 mod gate;
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::head::Method;
 
-/// A request, read whole and bounded.
+/// A request, read whole and bounded; what its head says lies in its connection's buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     /// Path and query, not decoded.
-    pub(crate) target: String,
+    pub(crate) target: &'a str,
     /// How long the caller waits for the answer, when it said so.
     pub(crate) within: Option<Duration>,
     pub(crate) body: Vec<u8>,
@@ -32,11 +32,11 @@ pub(crate) enum AtOnce {
 pub(crate) trait Service: Send + Sync + 'static {
     /// Answers on the connection's own thread: from memory, or by parking on a load that is
     /// under way already.
-    fn at_once(&self, request: &Request) -> AtOnce;
+    fn at_once(&self, request: &Request<'_>) -> AtOnce;
 
     /// Answers on a worker's thread, by `within` at the latest.
-    fn work(&self, request: &Request) -> Answer;
+    fn work(&self, request: &Request<'_>) -> Answer;
 
     /// `answer` was given to this request, which parked while another one was carried out.
-    fn shared(&self, request: &Request, answer: &Answer);
+    fn shared(&self, request: &Request<'_>, answer: &Answer);
 }

@@ -45,7 +45,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Answers a request: here when that needs no work, and else by the lane, where requests
     /// that want the same are carried out once.
-    pub(super) fn answer(&self, request: &Request) -> Answer {
+    pub(super) fn answer(&self, request: &Request<'_>) -> Answer {
         let (flight, deadline) = match self.service.at_once(request) {
             AtOnce::Answer(answer) => return answer,
             AtOnce::Work { flight, deadline } => (flight, deadline),

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::PROTOBUF;
 use crate::error::Error;
 use crate::ring::{self, Recipe};
 
@@ -66,8 +65,8 @@ pub(crate) struct Spec {
     pub(crate) base: &'static str,
     /// What a `+` in a path stands for.
     pub(crate) plus: Plus,
-    /// The content type of an answer with a value.
-    pub(crate) content_type: &'static str,
+    /// The header lines of an answer with a value.
+    pub(crate) value_lines: &'static str,
     pub(crate) statuses: Statuses,
     pub(crate) answers: Answers,
     pub(crate) expiry: Expiry,
@@ -140,7 +139,7 @@ const NATIVE: Spec = Spec {
     ring_name: RingName::Url,
     base: "/_larder/",
     plus: Plus::Plus,
-    content_type: PROTOBUF,
+    value_lines: "Content-Type: application/x-protobuf\r\n",
     statuses: Statuses { not_found: 404, getter: 502, no_such_group: 500 },
     answers: Answers::Sealed,
     expiry: Expiry::Unsaid,
@@ -161,7 +160,7 @@ const GROUPCACHE: Spec = Spec {
 const GEECACHE: Spec = Spec {
     name: "geecache",
     base: "/_geecache/",
-    content_type: "application/octet-stream",
+    value_lines: "Content-Type: application/octet-stream\r\n",
     ..GROUPCACHE
 };
 

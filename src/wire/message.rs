@@ -1,5 +1,6 @@
 //! Values as peers send them to each other.
 
+use std::ops::Deref;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,17 +13,53 @@ use super::pb::GetResponse;
 use crate::byte_view::ByteView;
 use crate::getter::Loaded;
 
-/// The content type of an answer with a value.
-pub(crate) const PROTOBUF: &str = "application/x-protobuf";
-
 /// The number of `GetResponse.value` in `proto/larder.proto`.
 const VALUE_FIELD: u32 = 1;
+
+/// More than every field together takes but the value, whose tag and length are counted.
+const BEFORE_VALUE_BYTES: usize = 63;
+
+/// What stands before a value on its way to a peer; in place, so that a hit allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BeforeValue {
+    bytes: [u8; BEFORE_VALUE_BYTES],
+    len: u8,
+}
+
+impl Default for BeforeValue {
+    fn default() -> Self {
+        Self { bytes: [0; BEFORE_VALUE_BYTES], len: 0 }
+    }
+}
+
+#[cfg(test)]
+impl From<&[u8]> for BeforeValue {
+    fn from(bytes: &[u8]) -> Self {
+        let mut before = Self::default();
+        before.bytes[..bytes.len()].copy_from_slice(bytes);
+        before.len = bytes.len() as u8;
+        before
+    }
+}
+
+impl Deref for BeforeValue {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+}
 
 /// What stands before the value in a `GetResponse` message.
 ///
 /// The value's field comes last, so that a value is sent from where it lies: message = this,
 /// then the value's bytes. Go nodes skip the fields that they do not know.
-pub(crate) fn encode_before_value(spec: &Spec, group: &str, key: &str, loaded: &Loaded) -> Vec<u8> {
+pub(crate) fn encode_before_value(
+    spec: &Spec,
+    group: &str,
+    key: &str,
+    loaded: &Loaded,
+) -> BeforeValue {
     let ttl_ms = loaded.ttl.map(in_millis);
     let checksum = Some(checksum(group, key, &loaded.value, ttl_ms));
     let expire = match spec.expiry {
@@ -30,10 +67,14 @@ pub(crate) fn encode_before_value(spec: &Spec, group: &str, key: &str, loaded: &
         Expiry::UnixNanos => Some(loaded.ttl.map_or(NEVER, unix_nanos_after)),
     };
     let fields = GetResponse { ttl_ms, checksum, expire, ..GetResponse::default() };
-    let mut bytes = fields.encode_to_vec();
-    encode_key(VALUE_FIELD, WireType::LengthDelimited, &mut bytes);
-    encode_varint(loaded.value.len() as u64, &mut bytes);
-    bytes
+    let mut before = BeforeValue::default();
+    let mut room = &mut before.bytes[..];
+    let encoded = fields.encode(&mut room);
+    debug_assert!(encoded.is_ok(), "room for every field");
+    encode_key(VALUE_FIELD, WireType::LengthDelimited, &mut room);
+    encode_varint(loaded.value.len() as u64, &mut room);
+    before.len = (BEFORE_VALUE_BYTES - room.len()) as u8;
+    before
 }
 
 /// Reads a `GetResponse` and checks that it answers for this group and key.
@@ -110,7 +151,7 @@ mod tests {
         [Dialect::Groupcache, Dialect::Geecache, Dialect::Mailgun, Dialect::GroupcacheGo];
 
     fn encode(dialect: Dialect, group: &str, key: &str, loaded: &Loaded) -> Vec<u8> {
-        let mut bytes = encode_before_value(dialect.spec(), group, key, loaded);
+        let mut bytes = encode_before_value(dialect.spec(), group, key, loaded).to_vec();
         bytes.extend_from_slice(&loaded.value);
         bytes
     }

@@ -11,8 +11,8 @@ mod pb;
 pub use dialect::Dialect;
 pub(crate) use dialect::{Answers, Plus, Spec, Write};
 pub(crate) use failure::{ERROR_CODE, Refused, code, error_from_wire, error_to_wire};
-pub(crate) use message::{PROTOBUF, decode, encode_before_value};
-pub(crate) use path::{BadPath, escape, split};
+pub(crate) use message::{BeforeValue, decode, encode_before_value};
+pub(crate) use path::{BadPath, Named, escape, split};
 pub(crate) use writes::{read_remove_keys, read_set};
 
 /// The header in which a caller says how many milliseconds it waits for an answer.
@@ -136,8 +136,9 @@ mod tests {
                 (Dialect::GroupcacheGo, as_in_paths),
             ] {
                 let spec = dialect.spec();
-                let read = split(spec.base, spec.plus, &format!("{}g/{escaped}", spec.base));
-                let named = text.map(|key| ("g".to_owned(), key.to_owned()));
+                let path = format!("{}g/{escaped}", spec.base);
+                let read = split(spec.base, spec.plus, &path);
+                let named = text.map(|key| ("g".into(), key.into()));
                 assert_eq!(read, named.map_err(|_| BadPath::NotUtf8), "{dialect} {escaped}");
             }
         }

@@ -1,5 +1,7 @@
 //! Groups and keys in the paths of requests.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Plus;
@@ -32,24 +34,29 @@ pub(crate) enum BadPath {
     BadEscape,
 }
 
+/// The group and the key that a target names.
+pub(crate) type Named<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The group and the key that `target` names below `base`, decoded; a query is left out.
 ///
 /// Everything after the group's slash is the key, slashes included.
-pub(crate) fn split(base: &str, plus: Plus, target: &str) -> Result<(String, String), BadPath> {
+pub(crate) fn split<'a>(base: &str, plus: Plus, target: &'a str) -> Result<Named<'a>, BadPath> {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let below = path.strip_prefix(base).ok_or(BadPath::OutsideBase)?;
     let (group, key) = below.split_once('/').ok_or(BadPath::NoKey)?;
     Ok((decode(plus, group)?, decode(plus, key)?))
 }
 
-fn decode(plus: Plus, text: &str) -> Result<String, BadPath> {
+fn decode(plus: Plus, text: &str) -> Result<Cow<'_, str>, BadPath> {
     match plus {
-        Plus::Space if text.contains('+') => decode(Plus::Plus, &text.replace('+', "%20")),
+        Plus::Space if text.contains('+') => {
+            Ok(Cow::Owned(unescape(&text.replace('+', "%20"))?.into_owned()))
+        }
         Plus::Space | Plus::Plus => unescape(text),
     }
 }
 
-fn unescape(text: &str) -> Result<String, BadPath> {
+fn unescape(text: &str) -> Result<Cow<'_, str>, BadPath> {
     let mut escapes = text.split('%');
     escapes.next();
     let is_escape = |rest: &str| {
@@ -58,8 +65,7 @@ fn unescape(text: &str) -> Result<String, BadPath> {
     if !escapes.all(is_escape) {
         return Err(BadPath::BadEscape);
     }
-    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| BadPath::NotUtf8)?;
-    Ok(decoded.into_owned())
+    percent_decode_str(text).decode_utf8().map_err(|_| BadPath::NotUtf8)
 }
 
 #[cfg(test)]
@@ -115,7 +121,7 @@ mod tests {
             let path = path(&group, &key);
             prop_assert!(path.bytes().all(|byte| byte.is_ascii_graphic()));
             for plus in [Plus::Plus, Plus::Space] {
-                let named = Ok((group.clone(), key.clone()));
+                let named = Ok(((&*group).into(), (&*key).into()));
                 prop_assert_eq!(split(BASE, plus, &path), named);
             }
         }

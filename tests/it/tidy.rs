@@ -51,6 +51,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["pool"]),
     ("httparse", &["serve"]),
     ("humantime", &["config", "cli"]),
+    ("itoa", &["serve"]),
     ("md5", &["ring"]),
     ("once_cell", &["sync"]),
     ("parking_lot", &["sync"]),

@@ -114,22 +114,19 @@ fn private_header(request: &tiny_http::Request, name: &'static str) -> Option<St
 fn read_lane_request(
     request: &mut tiny_http::Request,
     within: Option<Duration>,
-) -> io::Result<Request> {
+) -> io::Result<Request<'_>> {
     let method = Method::from_name(request.method().as_str());
     let method = method.ok_or_else(|| io::Error::other("a method that the gate refuses"))?;
     let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
     request.as_reader().read_to_end(&mut body)?;
-    Ok(Request { method, target: request.url().to_owned(), within, body })
+    Ok(Request { method, target: request.url(), within, body })
 }
 
 /// One write: tiny_http's own way of responding makes many of them.
 fn write_lane_answer(request: tiny_http::Request, answer: &Answer, id: &str) -> io::Result<()> {
-    let mut bytes = answer.clone();
-    bytes.headers.push((ID.into(), id.to_owned().into()));
-    let mut bytes = bytes.head(true, true);
-    bytes.extend_from_slice(&answer.body);
+    let answer = answer.clone().with(ID, id);
     let mut writer = request.into_writer();
-    writer.write_all(&bytes)?;
+    writer.write_all(&answer.to_bytes(true, true))?;
     writer.flush()
 }
 
