@@ -18,6 +18,8 @@ use std::time::Duration;
 pub use builder::HttpPoolBuilder;
 
 use crate::clock::deadline_after;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::getter::Getter;
 use crate::group::{Group, GroupOptions};
