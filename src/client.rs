@@ -3,13 +3,16 @@
 //! One agent for each peer, because ureq's pool of connections has one lock and a search that
 //! is linear in the hosts.
 
+mod secure;
+
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, http};
 
 use crate::error::{Error, Result};
@@ -17,7 +20,9 @@ use crate::getter::Loaded;
 use crate::peer::{Peer, PeerError};
 use crate::serve::Limits;
 use crate::sync::Mutex;
+use crate::tls::Tls;
 use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec, WITHIN_MS};
+use secure::Secure;
 
 /// Bytes of a peer's answer beyond the value itself, at most.
 const FRAME_BYTES: usize = 1 << 10;
@@ -50,9 +55,15 @@ pub(crate) enum Health {
 }
 
 impl HttpPeer {
-    /// A client to the node at `url` (`http://host:port`); connects when first asked.
-    pub(crate) fn new(url: &str, dialect: Dialect, limits: &Limits) -> Result<Self> {
-        let host_and_port = host_and_port(url)?;
+    /// A client to the node at `url` (`http://host:port`, or `https:` with `tls`); connects when
+    /// first asked.
+    pub(crate) fn new(
+        url: &str,
+        dialect: Dialect,
+        limits: &Limits,
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Self> {
+        let host_and_port = Scheme::of(tls).host_and_port(url)?;
         let config = Agent::config_builder()
             // Settings of the environment are for the outside world, not for peers.
             .proxy(None)
@@ -69,12 +80,13 @@ impl HttpPeer {
             // ureq needs room for the whole head, and a long key is three times as long escaped.
             .output_buffer_size(limits.head_bytes)
             .build();
+        let connector = DefaultConnector::new().chain(Secure::new(tls, limits.handshake_timeout));
         let addresses = Addresses { host_and_port, known: Mutex::new(None) };
         Ok(Self {
             url: url.to_owned(),
             base: format!("{url}{}", dialect.spec().base),
             spec: dialect.spec(),
-            agent: Agent::with_parts(config, DefaultConnector::new(), addresses),
+            agent: Agent::with_parts(config, connector, addresses),
             call: limits.peer_call,
             max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
             health: AtomicU8::new(Health::Untried as u8),
@@ -206,17 +218,52 @@ fn is_cut(error: &ureq::Error) -> bool {
     )
 }
 
-/// The `host:port` of a peer's address, which must have the form `http://host:port`.
-pub(crate) fn host_and_port(url: &str) -> Result<String> {
-    let bad = |reason: &str| Error::BadPeer { peer: url.to_owned(), reason: reason.to_owned() };
-    let rest = url.strip_prefix("http://").ok_or_else(|| bad("does not start with http://"))?;
-    let uri: http::Uri = url.parse().map_err(|_| bad("is not an address"))?;
-    if uri.path_and_query().is_some_and(|path| path != "/") || rest.contains(['/', '@', '#']) {
-        return Err(bad("has more than a host and a port"));
+/// How peers are spoken to; one way for all of them, so that none is ever reached in the clear
+/// where TLS was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// With `tls` or without.
+    pub(crate) fn of(tls: Option<&Arc<Tls>>) -> Self {
+        if tls.is_some() { Self::Https } else { Self::Http }
     }
-    match uri.port_u16() {
-        None | Some(0) => Err(bad("has no port")),
-        Some(_) => Ok(rest.to_owned()),
+
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+
+    /// The `host:port` of a peer's address, which must have the form `http://host:port`.
+    pub(crate) fn host_and_port(self, url: &str) -> Result<String> {
+        let bad = |reason: &str| Error::BadPeer { peer: url.to_owned(), reason: reason.to_owned() };
+        let rest = url.strip_prefix(self.prefix()).ok_or_else(|| bad(self.not_this(url)))?;
+        let uri: http::Uri = url.parse().map_err(|_| bad("is not an address"))?;
+        if uri.path_and_query().is_some_and(|path| path != "/") || rest.contains(['/', '@', '#']) {
+            return Err(bad("has more than a host and a port"));
+        }
+        match uri.port_u16() {
+            None | Some(0) => Err(bad("has no port")),
+            Some(_) => Ok(rest.to_owned()),
+        }
+    }
+
+    /// What is wrong with a `url` of another scheme.
+    fn not_this(self, url: &str) -> &'static str {
+        match self {
+            Self::Http if url.starts_with("https://") => {
+                "starts with https://, for which this node needs the setting peer_tls"
+            }
+            Self::Http => "does not start with http://",
+            Self::Https => {
+                "does not start with https://, as every peer's must where peer_tls is set"
+            }
+        }
     }
 }
 
@@ -266,7 +313,9 @@ mod tests {
     #[test]
     fn a_peers_address_is_a_host_and_a_port() {
         for good in ["http://10.0.0.1:8001", "http://larder-0.larder:80", "http://[::1]:9"] {
-            assert_eq!(host_and_port(good).as_deref(), Ok(&good[7..]));
+            assert_eq!(Scheme::Http.host_and_port(good).as_deref(), Ok(&good[7..]));
+            let secure = good.replace("http:", "https:");
+            assert_eq!(Scheme::Https.host_and_port(&secure).as_deref(), Ok(&good[7..]));
         }
         for bad in [
             "10.0.0.1:8001",
@@ -280,7 +329,16 @@ mod tests {
             "http://",
             "",
         ] {
-            assert!(matches!(host_and_port(bad), Err(Error::BadPeer { .. })), "{bad:?}");
+            let refused = Scheme::Http.host_and_port(bad);
+            assert!(matches!(refused, Err(Error::BadPeer { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_of_the_other_scheme_is_refused_with_the_settings_name() {
+        for (scheme, bad) in [(Scheme::Http, "https://h:1"), (Scheme::Https, "http://h:1")] {
+            let error = scheme.host_and_port(bad).unwrap_err().to_string();
+            assert!(error.contains("peer_tls"), "{error}");
         }
     }
 }

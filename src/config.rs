@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::serve::Limits;
 use crate::store::Eviction;
+use crate::tls::TlsConfig;
 use crate::wire::Dialect;
 
 /// What a [`Node`](crate::Node) is to be: where it listens, who its peers are, what it serves.
@@ -74,6 +75,12 @@ pub struct NodeConfig {
     pub snapshot_every: Duration,
     /// The groups, by name. Defaults to none.
     pub groups: BTreeMap<String, GroupConfig>,
+    /// TLS with the peers, whose addresses are `https://host:port` then. Defaults to none.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::tls"))]
+    pub peer_tls: Option<TlsConfig>,
+    /// TLS with the clients. Defaults to none.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::tls"))]
+    pub api_tls: Option<TlsConfig>,
     /// What listeners and peer calls may take at most. Defaults to [`Limits::default`].
     #[cfg_attr(feature = "cli", serde(with = "form::LimitsForm"))]
     pub limits: Limits,
@@ -92,6 +99,8 @@ impl Default for NodeConfig {
             snapshot: None,
             snapshot_every: Duration::from_secs(600),
             groups: BTreeMap::new(),
+            peer_tls: None,
+            api_tls: None,
             limits: Limits::default(),
         }
     }

@@ -65,7 +65,7 @@ pub enum Error {
     KeyTooLong { group: String, len: usize, limit: usize },
     /// The getter's value is longer than the limit (bytes).
     ValueTooLarge { group: String, key: String, len: usize, limit: usize },
-    /// A peer's address is not of the form `http://host:port`.
+    /// A peer's address is not of the form `http://host:port` (`https:` with TLS for peers).
     BadPeer { peer: String, reason: String },
     /// The list of peers does not hold this node's own address.
     SelfNotInPeers { url: String, peers: String },
@@ -137,7 +137,7 @@ impl fmt::Display for Error {
                  {limit}: split it, or raise `value_bytes`"
             ),
             Self::BadPeer { peer, reason } => {
-                write!(f, "peer {peer:?} {reason}: write it as http://host:port")
+                write!(f, "peer {peer:?} {reason}: write it as http://host:port (or https:)")
             }
             Self::SelfNotInPeers { url, peers } => write!(
                 f,

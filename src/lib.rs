@@ -27,6 +27,7 @@
 //! # Features
 //!
 //! - `cli` (default): the binary, with its flags, configuration file and signals.
+//! - `tls` (default): TLS for both listeners and towards peers, with rustls.
 //! - `dir`, `sqlite` (both in `cli`): the origins of these names.
 //!
 //! Without default features the library is lean. It runs on Unix.
@@ -47,6 +48,7 @@ mod loaders;
 mod stats;
 mod getter;
 mod snapshot;
+mod tls;
 // Floor 2: what a group is made of.
 mod peer;
 mod store;
@@ -80,4 +82,5 @@ pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};
 pub use stats::{CacheStats, Stats};
 pub use store::{Eviction, RemovalCause};
+pub use tls::{ClientCerts, TlsConfig};
 pub use wire::Dialect;

@@ -127,24 +127,31 @@ fn start_pool(config: &NodeConfig) -> Result<HttpPool> {
         .listen(config.listen.trim_end_matches('/'))
         .dialect(config.dialect)
         .limits(config.limits.clone());
+    if let Some(tls) = &config.peer_tls {
+        builder = builder.peer_tls(tls.clone());
+    }
+    if let Some(tls) = &config.api_tls {
+        builder = builder.api_tls(tls.clone());
+    }
+    let scheme = if config.peer_tls.is_some() { "https" } else { "http" };
     if let Some(url) = &config.advertise {
-        builder = builder.advertise(&as_url(url));
+        builder = builder.advertise(&as_url(url, scheme));
     }
     if let Some(address) = &config.api {
         builder = builder.api(address);
     }
     if !config.peers.is_empty() {
-        builder = builder.peers(config.peers.iter().map(|peer| as_url(peer)));
+        builder = builder.peers(config.peers.iter().map(|peer| as_url(peer, scheme)));
     }
     builder.start()
 }
 
-/// `http://host:port`, also for `host:port`.
-fn as_url(address: &str) -> String {
+/// `scheme://host:port`, also for `host:port`.
+fn as_url(address: &str, scheme: &str) -> String {
     let address = address.trim().trim_end_matches('/');
     match address.contains("://") {
         true => address.to_owned(),
-        false => format!("http://{address}"),
+        false => format!("{scheme}://{address}"),
     }
 }
 
@@ -188,8 +195,9 @@ mod tests {
             (" http://10.0.0.1:8001/ ", "http://10.0.0.1:8001"),
             ("https://10.0.0.1:8001", "https://10.0.0.1:8001"),
         ] {
-            assert_eq!(as_url(given), url);
+            assert_eq!(as_url(given, "http"), url);
         }
+        assert_eq!(as_url("10.0.0.1:8001", "https"), "https://10.0.0.1:8001");
         let mut config = config();
         config.advertise = Some("node-1:8001".to_owned());
         config.peers = vec!["node-1:8001".to_owned(), "http://node-2:8001".to_owned()];

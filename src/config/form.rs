@@ -1,5 +1,6 @@
 //! The configuration's TOML: how sizes, times and names are written there.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -9,6 +10,7 @@ use super::NodeConfig;
 use crate::error::{Error, Result};
 use crate::serve::Limits;
 use crate::store::Eviction;
+use crate::tls::{ClientCerts, TlsConfig};
 use crate::wire::Dialect;
 
 impl NodeConfig {
@@ -29,6 +31,8 @@ impl NodeConfig {
 #[serde(remote = "Limits", default = "Limits::default", deny_unknown_fields)]
 pub(super) struct LimitsForm {
     connections: usize,
+    #[serde(deserialize_with = "time")]
+    handshake_timeout: Duration,
     #[serde(deserialize_with = "size")]
     head_bytes: usize,
     head_lines: usize,
@@ -48,6 +52,26 @@ pub(super) struct LimitsForm {
     peer_connect: Duration,
     #[serde(deserialize_with = "time")]
     peer_call: Duration,
+}
+
+/// [`TlsConfig`], likewise.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsForm {
+    cert: PathBuf,
+    key: PathBuf,
+    ca: Option<PathBuf>,
+    #[serde(default, deserialize_with = "client_certs")]
+    client_certs: Option<ClientCerts>,
+}
+
+pub(super) fn tls<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TlsConfig>, D::Error> {
+    let TlsForm { cert, key, ca, client_certs } = TlsForm::deserialize(from)?;
+    Ok(Some(TlsConfig { ca, client_certs, ..TlsConfig::new(cert, key) }))
+}
+
+fn client_certs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ClientCerts>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// `"64MiB"`, or a number of bytes.
@@ -163,6 +187,32 @@ mod tests {
         let groups = [("pages".to_owned(), pages)].into();
         let expected = NodeConfig { groups, limits, ..NodeConfig::default() };
         assert_eq!(NodeConfig::from_toml(text), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_written_of_tls_is_read() {
+        let text = r#"
+            [peer_tls]
+            cert = "node.pem"
+            key = "node.key"
+            ca = "ca.pem"
+
+            [api_tls]
+            cert = "api.pem"
+            key = "api.key"
+            ca = "clients.pem"
+            client_certs = "optional"
+        "#;
+        let api = TlsConfig::new("api.pem", "api.key").ca("clients.pem");
+        let expected = NodeConfig {
+            peer_tls: Some(TlsConfig::new("node.pem", "node.key").ca("ca.pem")),
+            api_tls: Some(api.with_client_certs(ClientCerts::Optional)),
+            ..NodeConfig::default()
+        };
+        assert_eq!(NodeConfig::from_toml(text), Ok(expected));
+        assert!(refusal("[api_tls]\ncert = \"a\"").contains("missing field `key`"));
+        let error = refusal("[api_tls]\ncert = \"\"\nkey = \"\"\nclient_certs = \"maybe\"");
+        assert!(error.contains("line 4") && error.contains("required, optional, none"), "{error}");
     }
 
     #[test]

@@ -9,9 +9,10 @@ use super::api::Api;
 use super::groups::Groups;
 use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
-use crate::client::host_and_port;
+use crate::client::Scheme;
 use crate::error::{Error, Result};
 use crate::serve::{Gate, Limits, Service};
+use crate::tls::{Section, Tls, TlsConfig};
 use crate::wire::Dialect;
 
 /// The settings of an [`HttpPool`] about to be started.
@@ -35,6 +36,8 @@ pub struct HttpPoolBuilder {
     peers: Option<Vec<String>>,
     dialect: Dialect,
     limits: Limits,
+    peer_tls: Option<TlsConfig>,
+    api_tls: Option<TlsConfig>,
 }
 
 impl HttpPoolBuilder {
@@ -74,18 +77,33 @@ impl HttpPoolBuilder {
         Self { limits, ..self }
     }
 
+    /// Speaks TLS with the peers, in both directions: their addresses are `https://host:port`
+    /// then, without exception. The certificate is shown to those who connect and to those who
+    /// are connected to; [`TlsConfig::ca`] is needed. Defaults to no TLS.
+    pub fn peer_tls(self, tls: TlsConfig) -> Self {
+        Self { peer_tls: Some(tls), ..self }
+    }
+
+    /// Speaks TLS with the clients of [`api`](Self::api). Defaults to no TLS.
+    pub fn api_tls(self, tls: TlsConfig) -> Self {
+        Self { api_tls: Some(tls), ..self }
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// [`Error::BadPeer`] for an address that is not `http://host:port`,
-    /// [`Error::SelfNotInPeers`], [`Error::BadSetting`], and [`Error::Io`] when an address
-    /// cannot be listened on or threads cannot be started.
+    /// [`Error::SelfNotInPeers`], [`Error::BadSetting`] (also for the files of TLS), and
+    /// [`Error::Io`] when an address cannot be listened on or threads cannot be started.
     pub fn start(self) -> Result<HttpPool> {
+        let peer_tls = read(Section::Peer, self.peer_tls.as_ref())?;
+        let api_tls = read(Section::Api, self.api_tls.as_ref())?;
         let listener = self.listen.as_deref().map(bind).transpose()?;
         let api_listener = self.api.as_deref().map(bind).transpose()?;
-        let own_url = self.own_url(listener.as_ref())?;
-        let peers = Arc::new(Peers::new(own_url, self.dialect, self.limits.clone())?);
+        let own_url = self.own_url(Scheme::of(peer_tls.as_ref()), listener.as_ref())?;
+        let (limits, tls) = (self.limits.clone(), peer_tls.clone());
+        let peers = Arc::new(Peers::new(own_url, self.dialect, limits, tls)?);
         if let Some(urls) = self.peers {
             peers.set(urls)?;
         }
@@ -96,21 +114,22 @@ impl HttpPoolBuilder {
             draining: AtomicBool::new(false),
             peer_meters: Arc::default(),
             api_meters: Arc::default(),
+            tls: [&peer_tls, &api_tls].into_iter().flatten().cloned().collect(),
         });
-        let gate = |name, listener: Option<TcpListener>, service: Arc<dyn Service>, meters| {
-            let start = |listener| Gate::start(name, listener, service, &self.limits, meters);
+        let gate = |name, listener: Option<_>, tls, service: Arc<dyn Service>, meters| {
+            let start = |listener| Gate::start(name, listener, tls, service, &self.limits, meters);
             listener.map(start).transpose()
         };
         let service = Arc::new(PeerService::new(Arc::clone(&shared)));
-        let peer_gate = gate("peer", listener, service, Arc::clone(&shared.peer_meters))?;
+        let peer_gate = gate("peer", listener, peer_tls, service, Arc::clone(&shared.peer_meters))?;
         let service = Arc::new(Api::new(Arc::clone(&shared)));
-        let api_gate = gate("api", api_listener, service, Arc::clone(&shared.api_meters))?;
+        let api_gate = gate("api", api_listener, api_tls, service, Arc::clone(&shared.api_meters))?;
         Ok(HttpPool { shared, peer_gate, api_gate })
     }
 
-    fn own_url(&self, listener: Option<&TcpListener>) -> Result<String> {
+    fn own_url(&self, scheme: Scheme, listener: Option<&TcpListener>) -> Result<String> {
         if let Some(url) = &self.advertise {
-            host_and_port(url)?;
+            scheme.host_and_port(url)?;
             return Ok(url.clone());
         }
         let (Some(listen), Some(listener)) = (&self.listen, listener) else {
@@ -126,18 +145,21 @@ impl HttpPoolBuilder {
         // As it was written, so that every node can write it the same way; only a port that
         // the system chose is put in.
         let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
-        let host = host.strip_prefix("http://").unwrap_or(host);
-        let url = format!("http://{host}:{}", addr.port());
-        host_and_port(&url)?;
+        let url = format!("{}{}:{}", scheme.prefix(), without_scheme(host), addr.port());
+        scheme.host_and_port(&url)?;
         Ok(url)
     }
+}
+
+fn read(section: Section, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>> {
+    config.map(|config| Tls::new(section, config.clone()).map(Arc::new)).transpose()
 }
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
 
 fn bind(address: &str) -> Result<TcpListener> {
-    let host_and_port = address.strip_prefix("http://").unwrap_or(address);
+    let host_and_port = without_scheme(address);
     let addresses = host_and_port.to_socket_addrs().map_err(|error| Error::BadPeer {
         peer: address.to_owned(),
         reason: format!("cannot be listened on ({error})"),
@@ -150,6 +172,12 @@ fn bind(address: &str) -> Result<TcpListener> {
         }
     }
     Err(Error::io(format!("cannot listen on {address}"), &failure))
+}
+
+/// Which scheme a listener has is not for its address to say.
+fn without_scheme(address: &str) -> &str {
+    let schemes = [Scheme::Http, Scheme::Https];
+    schemes.iter().find_map(|scheme| address.strip_prefix(scheme.prefix())).unwrap_or(address)
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {

@@ -25,6 +25,7 @@ use crate::getter::Getter;
 use crate::group::{Group, GroupOptions};
 use crate::peer::PeerPicker;
 use crate::serve::{Gate, ListenerStats, Meters};
+use crate::tls::Tls;
 use crate::wire::Dialect;
 use groups::Groups;
 use peers::Peers;
@@ -59,6 +60,8 @@ struct Shared {
     draining: AtomicBool,
     peer_meters: Arc<Meters>,
     api_meters: Arc<Meters>,
+    /// For peers and for clients, as far as there is any.
+    tls: Vec<Arc<Tls>>,
 }
 
 impl HttpPool {
@@ -174,6 +177,18 @@ impl HttpPool {
     /// What the listener for clients has done so far.
     pub fn api_listener_stats(&self) -> ListenerStats {
         self.shared.api_meters.snapshot()
+    }
+
+    /// Reads the files of TLS anew, for connections that are made from now on; the others go on
+    /// with what they began with. Without TLS it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadSetting`], which names the file; everything stays as it was then.
+    pub fn reload_tls(&self) -> Result<()> {
+        let fresh: Vec<_> = self.shared.tls.iter().map(|tls| tls.read()).collect::<Result<_>>()?;
+        self.shared.tls.iter().zip(fresh).for_each(|(tls, fresh)| tls.swap(fresh));
+        Ok(())
     }
 
     /// Drains: readiness fails, nothing new is accepted, requests in flight finish within

@@ -11,13 +11,14 @@ use arc_swap::ArcSwap;
 
 use super::failure::failure;
 use super::{Shared, gets, groups, writes};
-use crate::client::{Health, HttpPeer, host_and_port};
+use crate::client::{Health, HttpPeer, Scheme};
 use crate::error::{Error, Result};
 use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
 use crate::peer::{Peer, PeerPicker};
 use crate::ring::Ring;
 use crate::serve::{Answer, AtOnce, Limits, Method, Request, Service};
+use crate::tls::Tls;
 use crate::wire::{self, BadPath, Dialect, ERROR_CODE, code};
 
 /// The ring of a pool, and a client to each node on it.
@@ -25,6 +26,8 @@ pub(super) struct Peers {
     own_url: String,
     dialect: Dialect,
     limits: Limits,
+    /// How peers are reached, when not in the clear.
+    tls: Option<Arc<Tls>>,
     view: ArcSwap<View>,
 }
 
@@ -38,9 +41,14 @@ struct View {
 }
 
 impl Peers {
-    pub(super) fn new(own_url: String, dialect: Dialect, limits: Limits) -> Result<Self> {
-        let alone = View::new(&own_url, vec![own_url.clone()], dialect, &limits, None)?;
-        Ok(Self { own_url, dialect, limits, view: ArcSwap::from_pointee(alone) })
+    pub(super) fn new(
+        own_url: String,
+        dialect: Dialect,
+        limits: Limits,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<Self> {
+        let alone = View::new(&own_url, vec![own_url.clone()], dialect, &limits, None, None)?;
+        Ok(Self { own_url, dialect, limits, tls, view: ArcSwap::from_pointee(alone) })
     }
 
     pub(super) fn own_url(&self) -> &str {
@@ -49,14 +57,15 @@ impl Peers {
 
     pub(super) fn set(&self, urls: Vec<String>) -> Result<()> {
         for url in &urls {
-            host_and_port(url)?;
+            Scheme::of(self.tls.as_ref()).host_and_port(url)?;
         }
         if !urls.contains(&self.own_url) {
             let (url, peers) = (self.own_url.clone(), urls.join(", "));
             return Err(Error::SelfNotInPeers { url, peers });
         }
         let old = self.view.load();
-        let view = View::new(&self.own_url, urls, self.dialect, &self.limits, Some(&**old))?;
+        let (limits, tls) = (&self.limits, self.tls.as_ref());
+        let view = View::new(&self.own_url, urls, self.dialect, limits, tls, Some(&**old))?;
         self.view.store(Arc::new(view));
         Ok(())
     }
@@ -85,6 +94,7 @@ impl View {
         urls: Vec<String>,
         dialect: Dialect,
         limits: &Limits,
+        tls: Option<&Arc<Tls>>,
         old: Option<&Self>,
     ) -> Result<Self> {
         let spec = dialect.spec();
@@ -101,7 +111,7 @@ impl View {
             // A peer that stays keeps its connections.
             match old.and_then(|old| old.client(url)) {
                 Some(peer) => Ok(Some(peer)),
-                None => HttpPeer::new(url, dialect, limits).map(|peer| Some(Arc::new(peer))),
+                None => HttpPeer::new(url, dialect, limits, tls).map(|peer| Some(Arc::new(peer))),
             }
         };
         let clients = urls.iter().map(client).collect::<Result<_>>()?;

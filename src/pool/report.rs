@@ -48,6 +48,7 @@ const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
     ("connections", "Connections taken", |l| l.connections),
     ("connections_refused", "Connections refused at a limit", |l| l.connections_refused),
     ("accept_errors", "Failed accepts", |l| l.accept_errors),
+    ("handshakes_failed", "TLS handshakes that failed", |l| l.handshakes_failed),
     ("requests", "Requests read whole", |l| l.requests),
     ("requests_refused", "Requests malformed or over a limit", |l| l.requests_refused),
     ("heads_too_slow", "Heads or bodies not complete in time", |l| l.heads_too_slow),

@@ -11,7 +11,7 @@ use super::input::Input;
 use super::limits::Limits;
 use super::request::Request;
 use super::shared::{Shared, Socket};
-use super::stream::{Stream, Wait, is_timeout};
+use super::stream::{Greeting, Stream, Wait, is_timeout};
 use crate::clock::deadline_after;
 
 /// Least bytes of room for a read of a body.
@@ -40,12 +40,15 @@ enum More {
 
 impl Connection {
     pub(super) fn new(socket: Arc<Socket>, shared: Arc<Shared>) -> io::Result<Self> {
-        let stream = Stream::new(Arc::clone(&socket), shared.limits.write_timeout)?;
+        let stream = Stream::new(Arc::clone(&socket), &shared.limits)?;
         Ok(Self { socket, shared, stream, input: Input::default(), output: Vec::new() })
     }
 
     /// The connection's life. An error is the client's: there is nobody to tell.
     pub(super) fn run(mut self) -> io::Result<()> {
+        if !self.greet()? {
+            return Ok(());
+        }
         loop {
             let mut deadline = None;
             let head = loop {
@@ -57,7 +60,10 @@ impl Connection {
                 match self.receive_more(&mut deadline)? {
                     More::Came => {}
                     More::TooSlow => return self.refuse(HEAD_TOO_SLOW),
-                    More::Ended => return Ok(()),
+                    More::Ended => {
+                        self.stream.say_farewell();
+                        return Ok(());
+                    }
                 }
             };
             let arrived = &self.input.unused()[head.len..];
@@ -76,6 +82,28 @@ impl Connection {
                 return self.linger();
             }
         }
+    }
+
+    /// Begins TLS where it is spoken; whether there is somebody to serve.
+    fn greet(&mut self) -> io::Result<bool> {
+        let Some(tls) = &self.shared.tls else { return Ok(true) };
+        let greeting = self.stream.start_tls(tls, self.shared.limits.handshake_timeout);
+        match greeting {
+            Ok(Greeting::Tls) => return Ok(true),
+            Ok(Greeting::Nobody) => return Ok(false),
+            Ok(Greeting::InTheClear) | Err(_) => self.shared.meters.handshakes_failed.add_one(),
+        }
+        match greeting {
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+            Ok(_) => {
+                let line = "this port speaks TLS: write https:// instead of http://";
+                self.write(&Answer::text(400, line), false, true)?;
+            }
+        }
+        // So that the client can read what is wrong with it.
+        self.linger()?;
+        Ok(false)
     }
 
     /// Reads more of a head, until `deadline`, which is set when its first bytes are there.

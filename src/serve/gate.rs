@@ -19,6 +19,7 @@ use super::shared::{Shared, Socket};
 use crate::error::{Error, Result};
 use crate::flight::Flights;
 use crate::sync::{Condvar, Mutex, start};
+use crate::tls::Tls;
 use crate::wire::{ERROR_CODE, code};
 
 /// How long accepting pauses after it failed (no file descriptors, no memory).
@@ -39,6 +40,7 @@ impl Gate {
     pub(crate) fn start(
         name: &'static str,
         listener: TcpListener,
+        tls: Option<Arc<Tls>>,
         service: Arc<dyn Service>,
         limits: &Limits,
         meters: Arc<Meters>,
@@ -49,6 +51,7 @@ impl Gate {
             limits: limits.clone(),
             lane: Lane::start(name, Arc::clone(&service), limits, Arc::clone(&meters))?,
             meters,
+            tls,
             service,
             flights: Flights::new(Duration::MAX),
             draining: AtomicBool::new(false),
@@ -147,14 +150,17 @@ impl Shared {
         }
     }
 
-    /// Says 503 and closes, without waiting for anything.
+    /// Says 503, which inside TLS nobody would understand, and closes, without waiting for
+    /// anything.
     fn turn_away(&self, mut stream: &TcpStream) {
         self.meters.connections_refused.add_one();
         let line = "overloaded: too many connections; try again later";
         let answer =
             Answer::text(503, line).with("Retry-After", "1").with(ERROR_CODE, code::TURNED_AWAY);
         let _ = stream.set_nonblocking(true);
-        let _ = stream.write_all(&answer.to_bytes(false, true));
+        if self.tls.is_none() {
+            let _ = stream.write_all(&answer.to_bytes(false, true));
+        }
         let _ = stream.shutdown(Shutdown::Write);
         // What has come is read, so that closing does not reset the connection.
         let _ = io::Read::read(&mut stream, &mut [0; 4 << 10]);

@@ -14,6 +14,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections of a listener at once; a further one gets a 503. Defaults to 1,024.
     pub connections: usize,
+    /// Time for a TLS handshake, from the connect on; one with a peer must also be done within
+    /// `peer_call`. Defaults to 5 s.
+    pub handshake_timeout: Duration,
     /// Length of a request's head, in bytes. Defaults to 16 KiB.
     pub head_bytes: usize,
     /// Lines of a request's head. Defaults to 64.
@@ -44,6 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1_024,
+            handshake_timeout: Duration::from_secs(5),
             head_bytes: 16 << 10,
             head_lines: 64,
             head_timeout: Duration::from_secs(5),

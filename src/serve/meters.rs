@@ -9,6 +9,7 @@ pub(crate) struct Meters {
     pub(crate) connections_refused: Counter,
     pub(crate) connections_ended: Counter,
     pub(crate) accept_errors: Counter,
+    pub(crate) handshakes_failed: Counter,
     pub(crate) requests: Counter,
     pub(crate) requests_refused: Counter,
     pub(crate) heads_too_slow: Counter,
@@ -31,6 +32,9 @@ pub struct ListenerStats {
     pub connections_refused: u64,
     /// Failed accepts, after each of which the listener pauses and goes on.
     pub accept_errors: u64,
+    /// Connections that ended in their TLS handshake: wrong or missing certificates, no TLS at
+    /// all, or not in time.
+    pub handshakes_failed: u64,
     /// Requests read whole.
     pub requests: u64,
     /// Requests refused because they were malformed or over a limit.
@@ -60,6 +64,7 @@ impl Meters {
             connections,
             connections_refused,
             accept_errors: self.accept_errors.get(),
+            handshakes_failed: self.handshakes_failed.get(),
             requests: self.requests.get(),
             requests_refused: self.requests_refused.get(),
             heads_too_slow: self.heads_too_slow.get(),

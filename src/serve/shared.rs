@@ -13,6 +13,7 @@ use super::meters::Meters;
 use super::request::{AtOnce, Request, Service};
 use crate::flight::{Flights, Landing, Role};
 use crate::sync::{Condvar, Mutex};
+use crate::tls::Tls;
 use crate::wire::{ERROR_CODE, code};
 
 /// Less time than this left is not worth a second flight.
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) name: &'static str,
     pub(super) limits: Limits,
     pub(super) meters: Arc<Meters>,
+    /// None in the clear.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) service: Arc<dyn Service>,
     pub(super) lane: Lane,
     /// Flights of requests to the lane: duplicates park here and take no worker.

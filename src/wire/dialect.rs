@@ -188,7 +188,7 @@ impl RingName {
     pub(crate) fn of(self, url: &str) -> &str {
         match self {
             Self::Url => url,
-            Self::HostAndPort => url.strip_prefix("http://").unwrap_or(url),
+            Self::HostAndPort => url.split_once("://").map_or(url, |(_, rest)| rest),
         }
     }
 }
@@ -252,9 +252,11 @@ mod tests {
     #[test]
     fn only_groupcache_go_names_peers_without_the_scheme() {
         for dialect in Dialect::ALL {
-            let name = dialect.spec().ring_name.of("http://10.0.0.1:8080");
-            let bare = dialect == Dialect::GroupcacheGo;
-            assert_eq!(name, if bare { "10.0.0.1:8080" } else { "http://10.0.0.1:8080" });
+            for url in ["http://10.0.0.1:8080", "https://10.0.0.1:8080"] {
+                let name = dialect.spec().ring_name.of(url);
+                let bare = dialect == Dialect::GroupcacheGo;
+                assert_eq!(name, if bare { "10.0.0.1:8080" } else { url });
+            }
         }
     }
 

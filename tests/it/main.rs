@@ -15,6 +15,8 @@ mod one_load;
 mod no_circle;
 mod peers;
 mod mounted;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(target_os = "linux")]
 mod stopping;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,11 @@
+//! TLS towards peers and clients, with certificates made on the spot.
+
+mod authority;
+mod client;
+mod ring;
+mod refused;
+mod handshakes;
+mod slow;
+mod reload;
+mod settings;
+mod transfers;
