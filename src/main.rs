@@ -10,7 +10,7 @@ use cli::{Args, Command};
 fn main() -> ExitCode {
     let outcome = Args::read().and_then(|args| match args.command {
         Command::Demo => cli::demo::run(),
-        Command::Serve(serve) => cli::serve::run(serve),
+        Command::Serve(serve) => cli::serve::run(*serve),
         Command::Get(get) => cli::get::run(&get),
     });
     cli::end(outcome)

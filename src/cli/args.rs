@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use larder::{Dialect, Eviction};
 
 use super::end::Ending;
+use super::tls::TlsArgs;
 
 /// A distributed read-through cache: nodes that share the load of one slow origin.
 #[derive(Debug, Parser)]
@@ -37,7 +38,7 @@ pub(crate) enum Command {
     Demo,
     /// Run one node
     #[command(after_help = SERVE_HELP)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Get one value from a running node, to stdout
     #[command(after_help = GET_HELP)]
     Get(GetArgs),
@@ -59,7 +60,8 @@ Origins:
 
 Flags go before the environment (LARDER_LISTEN, LARDER_PEERS, ...: all but --group), that
 goes before the file, and the file before the defaults. Every node needs the same --peers,
-its own address among them. SIGTERM lets requests in flight finish.
+its own address among them. SIGTERM lets requests in flight finish. With TLS, SIGHUP reads
+its files anew, and the peers are https://HOST:PORT.
 
 Example:
   larder serve --listen 10.0.0.1:8001 --peers 10.0.0.1:8001,10.0.0.2:8001 \\
@@ -106,6 +108,8 @@ pub(crate) struct ServeArgs {
     /// What the nodes agree on; the same on each [default: native]
     #[arg(long, value_name = "NAME", env = "LARDER_DIALECT", hide_env = true)]
     pub(super) dialect: Option<Dialect>,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE", env = "LARDER_CONFIG", hide_env = true)]
     pub(super) config: Option<PathBuf>,

@@ -4,6 +4,7 @@
 mod args;
 mod end;
 mod signals;
+mod tls;
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod serve;

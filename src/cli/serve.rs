@@ -6,11 +6,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use larder::{Error, GroupConfig, Node, NodeConfig, SnapshotEvent};
+use larder::{Error, GroupConfig, Node, NodeConfig, SnapshotEvent, TlsConfig};
 
 use super::args::ServeArgs;
 use super::end::{Ending, Exit};
-use super::signals::Signals;
+use super::signals::{Signals, Wish};
 
 /// How long requests in flight have to finish: the program is to be gone within 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -21,9 +21,18 @@ const CUT_OFF: Duration = Duration::from_millis(1_500);
 pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
     let config = settings(args)?;
     let mut signals = Signals::catch()?;
+    let schemes = [&config.peer_tls, &config.api_tls].map(scheme);
+    if schemes.contains(&"https") {
+        signals.catch_reload()?;
+    }
     let node = Node::start_with(config, tell)?;
-    say(&announcement(&node));
-    signals.wait();
+    say(&announcement(&node, schemes));
+    while signals.wait() == Wish::Reload {
+        match node.pool().reload_tls() {
+            Ok(()) => say("the files of TLS were read anew"),
+            Err(error) => say(&format!("TLS stays as it was: {error}")),
+        }
+    }
     match drain(node) {
         Ok(true) => {}
         Ok(false) => say(&format!("cut off the requests that had not finished after {DRAIN:?}")),
@@ -48,6 +57,7 @@ fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
     config.dialect = args.dialect.unwrap_or(config.dialect);
     config.snapshot = args.snapshot.or(config.snapshot);
     config.snapshot_every = args.snapshot_every.unwrap_or(config.snapshot_every);
+    args.tls.apply(&mut config)?;
     for (name, origin) in args.groups {
         match config.groups.get_mut(&name) {
             Some(group) => group.origin = origin,
@@ -82,13 +92,17 @@ fn read(path: &Path) -> Result<NodeConfig, Ending> {
     })
 }
 
-fn announcement(node: &Node) -> String {
+fn scheme(tls: &Option<TlsConfig>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
+}
+
+fn announcement(node: &Node, [peer, api]: [&str; 2]) -> String {
     let pool = node.pool();
-    let listens = |addr: Option<_>| match addr {
-        Some(addr) => format!("on http://{addr}"),
+    let listens = |scheme: &str, addr: Option<_>| match addr {
+        Some(addr) => format!("on {scheme}://{addr}"),
         None => "nowhere".to_owned(),
     };
-    format!("peers {}, api {}", listens(pool.peer_addr()), listens(pool.api_addr()))
+    format!("peers {}, api {}", listens(peer, pool.peer_addr()), listens(api, pool.api_addr()))
 }
 
 /// Whether all requests finished in time; an error when not even their end did.

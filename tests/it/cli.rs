@@ -1,6 +1,6 @@
 //! The binary, through its flags, its signals and its ports.
 
-mod process;
+pub(crate) mod process;
 mod warm;
 
 use std::fs;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::PATIENCE;
 
 /// Runs `larder` to its end.
-pub(super) fn larder(args: &[&str]) -> Output {
+pub(crate) fn larder(args: &[&str]) -> Output {
     command(args).output().unwrap()
 }
 
@@ -29,7 +29,7 @@ fn command(args: &[&str]) -> Command {
 }
 
 /// A running `larder`. Dropped, it is killed.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Lines of stdout and stderr.
     lines: Receiver<String>,
@@ -38,7 +38,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let mut child = command(args)
             .envs(environment.iter().copied())
@@ -63,7 +63,7 @@ impl Process {
     }
 
     /// The next line that holds `words`; none when the process ends without one.
-    pub(super) fn line_with(&self, words: &str) -> Option<String> {
+    pub(crate) fn line_with(&self, words: &str) -> Option<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -76,13 +76,17 @@ impl Process {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, by its name without `SIG`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    pub(super) fn wait_for_end(&mut self) -> ExitStatus {
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -9,3 +9,5 @@ mod slow;
 mod reload;
 mod settings;
 mod transfers;
+#[cfg(feature = "cli")]
+mod binary;
