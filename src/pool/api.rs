@@ -7,7 +7,7 @@ use super::groups::View;
 use super::{Shared, gets, report};
 use crate::error::{Error, Result};
 use crate::group::{Asker, Fetched, Group, Source};
-use crate::serve::{Answer, AtOnce, Method, Request, Service};
+use crate::serve::{self, Answer, AtOnce, Method, Request, Service};
 use crate::wire::{self, ERROR_CODE, Named, Plus, code};
 
 /// The path below which groups and keys are named.
@@ -87,6 +87,12 @@ impl Service for Api {
         if let Route::Key(group, _) = self.route(&groups, request) {
             group.count_shared(Asker::Client, answer.status);
         }
+    }
+
+    fn finish(&self, request: &Request<'_>, answer: Answer) -> Answer {
+        // All that is found there is a value.
+        let is_value = answer.status == 200 && request.target.starts_with("/api");
+        if is_value { serve::apply_conditions(request, answer) } else { answer }
     }
 }
 

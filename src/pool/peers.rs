@@ -17,7 +17,7 @@ use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
 use crate::peer::{Peer, PeerPicker};
 use crate::ring::Ring;
-use crate::serve::{Answer, AtOnce, Limits, Method, Request, Service};
+use crate::serve::{Answer, AtOnce, Conditions, Limits, Method, Request, Service};
 use crate::tls::Tls;
 use crate::wire::{self, BadPath, Dialect, ERROR_CODE, code};
 
@@ -201,7 +201,8 @@ fn read<'a>(shared: &Shared, request: &'a mut tiny_http::Request) -> Result<Requ
     let within = request.headers().iter().find(|header| header.field.equiv(wire::WITHIN_MS));
     let within = within.and_then(|header| header.value.as_str().parse().ok());
     let target = request.url();
-    Ok(Request { method, target, within: within.map(Duration::from_millis), body })
+    let (within, conditions) = (within.map(Duration::from_millis), Conditions::default());
+    Ok(Request { method, target, within, conditions, body })
 }
 
 /// How a key is got: [`Group::fetch`], or what is left of it after a first look.
@@ -273,5 +274,5 @@ fn value(shared: &Shared, group: &Group, key: &str, fetched: Fetched) -> Answer 
     let spec = shared.dialect.spec();
     let loaded = Loaded { ttl: group.ttl(&fetched), value: fetched.value };
     let prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
-    Answer { prefix, ..Answer::with_lines(200, spec.value_lines, loaded.value) }
+    Answer::with_lines(200, spec.value_lines, loaded.value).behind(prefix)
 }

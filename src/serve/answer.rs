@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::conditional::Tag;
 use super::head::Refusal;
 use crate::byte_view::ByteView;
 use crate::wire::BeforeValue;
@@ -16,8 +17,10 @@ pub(crate) struct Answer {
     /// Header lines of our own making, each with its CR LF. `Content-Length` and `Connection`
     /// are written by [`Answer::write_head`].
     pub(crate) lines: Cow<'static, str>,
+    /// Of a value that may be asked for on a condition or in part.
+    pub(super) tag: Option<Tag>,
     /// What stands before `body` in the body.
-    pub(crate) prefix: BeforeValue,
+    pub(super) prefix: BeforeValue,
     pub(crate) body: ByteView,
 }
 
@@ -28,7 +31,8 @@ impl Answer {
 
     /// An answer whose header lines are known already: nothing is allocated for them.
     pub(crate) fn with_lines(status: u16, lines: &'static str, body: ByteView) -> Self {
-        Self { status, lines: lines.into(), prefix: BeforeValue::default(), body }
+        let prefix = BeforeValue::default();
+        Self { status, lines: lines.into(), tag: None, prefix, body }
     }
 
     /// A line of text.
@@ -46,22 +50,45 @@ impl Answer {
         self
     }
 
+    #[must_use]
+    pub(crate) fn behind(self, prefix: BeforeValue) -> Self {
+        Self { prefix, ..self }
+    }
+
+    #[must_use]
+    pub(super) fn tagged(self, tag: Tag) -> Self {
+        Self { tag: Some(tag), ..self }
+    }
+
+    /// Answers of some statuses end with their head, and tell no length.
+    pub(crate) fn may_have_body(&self) -> bool {
+        !matches!(self.status, 204 | 304)
+    }
+
     pub(crate) fn body_len(&self) -> usize {
         self.prefix.len() + self.body.len()
     }
 
     /// Writes the head behind what is in `out`.
     pub(crate) fn write_head(&self, out: &mut Vec<u8>, keep_alive: bool) {
-        let mut write = |text: &str| out.extend_from_slice(text.as_bytes());
-        write("HTTP/1.1 ");
-        write(itoa::Buffer::new().format(self.status));
-        write(" ");
-        write(reason(self.status));
-        write("\r\n");
-        write(&self.lines);
-        write("Content-Length: ");
-        write(itoa::Buffer::new().format(self.body_len()));
-        write(if keep_alive { "\r\n\r\n" } else { "\r\nConnection: close\r\n\r\n" });
+        let mut write = |bytes: &[u8]| out.extend_from_slice(bytes);
+        write(b"HTTP/1.1 ");
+        write(itoa::Buffer::new().format(self.status).as_bytes());
+        write(b" ");
+        write(reason(self.status).as_bytes());
+        write(b"\r\n");
+        write(self.lines.as_bytes());
+        if let Some(tag) = self.tag {
+            write(b"Accept-Ranges: bytes\r\nETag: ");
+            write(tag.text().as_bytes());
+            write(b"\r\n");
+        }
+        if self.may_have_body() {
+            write(b"Content-Length: ");
+            write(itoa::Buffer::new().format(self.body_len()).as_bytes());
+            write(b"\r\n");
+        }
+        write(if keep_alive { b"\r\n" } else { b"Connection: close\r\n\r\n" });
     }
 
     /// The whole answer in one buffer.
@@ -87,11 +114,14 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",
+        206 => "Partial Content",
+        304 => "Not Modified",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
@@ -109,8 +139,8 @@ mod tests {
 
     #[test]
     fn the_head_tells_the_length_of_both_parts_of_the_body() {
-        let mut answer = Answer::new(200, "application/x-protobuf", "value".into());
-        answer.prefix = BeforeValue::from(&[0x0a, 5][..]);
+        let answer = Answer::new(200, "application/x-protobuf", "value".into())
+            .behind(BeforeValue::from(&[0x0a, 5][..]));
         let bytes = String::from_utf8(answer.to_bytes(true, true)).unwrap();
         assert_eq!(
             bytes,

@@ -72,8 +72,10 @@ impl Connection {
             let Some(body) = body else { return self.refuse(BODY_TOO_SLOW) };
             self.shared.meters.requests.add_one();
             let (method, keep_alive) = (head.method, head.keep_alive);
-            let (used, within) = (head.len + arrived.len(), head.within);
-            let answer = self.shared.answer(&Request { method, target: head.target, within, body });
+            let used = head.len + arrived.len();
+            let Head { target, within, conditions, .. } = head;
+            let request = Request { method, target, within, conditions, body };
+            let answer = self.shared.service.finish(&request, self.shared.answer(&request));
             self.input.use_up(used);
             let keep_alive = keep_alive && !self.shared.is_draining();
             self.write(&answer, keep_alive, method != Method::Head)?;

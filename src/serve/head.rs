@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
+use super::conditional::Conditions;
 use super::limits::Limits;
 use crate::wire::WITHIN_MS;
 
@@ -47,6 +48,7 @@ pub(crate) struct Head<'a> {
     pub(crate) expects_continue: bool,
     pub(crate) body_len: usize,
     pub(crate) within: Option<Duration>,
+    pub(crate) conditions: Conditions<'a>,
     /// Length of the head in the buffer.
     pub(crate) len: usize,
 }
@@ -101,6 +103,7 @@ pub(crate) fn parse<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Option<Head
         expects_continue: fields.expects_continue && is_1_1 && fields.body_len.is_some(),
         body_len: fields.body_len.unwrap_or(0),
         within: fields.within,
+        conditions: fields.conditions,
         len,
     }))
 }
@@ -139,16 +142,17 @@ fn head_len(buffer: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
 
 /// The header fields that matter here.
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
     hosts: usize,
     keep_alive: Option<bool>,
     expects_continue: bool,
     body_len: Option<usize>,
     within: Option<Duration>,
+    conditions: Conditions<'a>,
 }
 
-impl Fields {
-    fn read(headers: &[httparse::Header<'_>], limits: &Limits) -> Result<Self, Refusal> {
+impl<'a> Fields<'a> {
+    fn read(headers: &[httparse::Header<'a>], limits: &Limits) -> Result<Self, Refusal> {
         let mut fields = Self::default();
         let mut chunked = false;
         for header in headers {
@@ -171,6 +175,8 @@ impl Fields {
                 fields.hosts += 1;
             } else if is(WITHIN_MS) {
                 fields.within = Some(within(header.value)?);
+            } else {
+                fields.conditions.read(header.name, header.value);
             }
         }
         match (chunked, fields.body_len) {

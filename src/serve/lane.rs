@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
+use super::conditional::Conditions;
 use super::head::Method;
 use super::limits::Limits;
 use super::meters::Meters;
@@ -217,7 +218,13 @@ impl Drop for Lease<'_> {
 }
 
 fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
-    let request = Request { method: Method::Get, target: PING, within: None, body: Vec::new() };
+    let request = Request {
+        method: Method::Get,
+        target: PING,
+        within: None,
+        conditions: Conditions::default(),
+        body: Vec::new(),
+    };
     stream.set_write_timeout(Some(PING_TIMEOUT))?;
     exchange(&mut stream, &request, 0, PING_TIMEOUT)?;
     Ok(stream)
@@ -300,6 +307,7 @@ fn parse_answer(bytes: &[u8]) -> io::Result<Option<AnswerHead>> {
             answer = answer.with(header.name, value);
         }
     }
+    let body_len = body_len.or((!answer.may_have_body()).then_some(0));
     let body_len = body_len.ok_or_else(|| malformed("no length"))?;
     Ok(Some(AnswerHead { answer, id, head_len, body_len }))
 }

@@ -7,6 +7,7 @@ mod head;
 mod answer;
 mod meters;
 mod request;
+mod conditional;
 mod lane;
 mod shared;
 mod input;
@@ -15,6 +16,7 @@ mod connection;
 mod gate;
 
 pub(crate) use answer::Answer;
+pub(crate) use conditional::{Conditions, apply as apply_conditions};
 pub(crate) use gate::Gate;
 pub(crate) use head::Method;
 pub use limits::Limits;

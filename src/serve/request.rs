@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
+use super::conditional::Conditions;
 use super::head::Method;
 
 /// A request, read whole and bounded; what its head says lies in its connection's buffer.
@@ -13,6 +14,7 @@ pub(crate) struct Request<'a> {
     pub(crate) target: &'a str,
     /// How long the caller waits for the answer, when it said so.
     pub(crate) within: Option<Duration>,
+    pub(crate) conditions: Conditions<'a>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -39,4 +41,10 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// `answer` was given to this request, which parked while another one was carried out.
     fn shared(&self, request: &Request<'_>, answer: &Answer);
+
+    /// What this request alone gets of an answer that others may have got as well.
+    fn finish(&self, request: &Request<'_>, answer: Answer) -> Answer {
+        let _ = request;
+        answer
+    }
 }

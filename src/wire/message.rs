@@ -17,7 +17,7 @@ use crate::getter::Loaded;
 const VALUE_FIELD: u32 = 1;
 
 /// More than every field together takes but the value, whose tag and length are counted.
-const BEFORE_VALUE_BYTES: usize = 63;
+const BEFORE_VALUE_BYTES: usize = 47;
 
 /// What stands before a value on its way to a peer; in place, so that a hit allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

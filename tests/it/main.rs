@@ -5,6 +5,7 @@ mod stub;
 #[cfg(target_os = "linux")]
 mod node;
 mod api;
+mod conditional;
 #[cfg(feature = "cli")]
 mod cli;
 mod dialects;

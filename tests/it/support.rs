@@ -79,6 +79,15 @@ impl Client {
 
     /// Reads one answer whole.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
+        let mut answer = self.head()?;
+        let length = answer.head.split("\r\n").find_map(|l| l.strip_prefix("Content-Length: "));
+        answer.body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.stream.read_exact(&mut answer.body)?;
+        Ok(answer)
+    }
+
+    /// Reads an answer that ends with its head, as those to a HEAD do.
+    pub(crate) fn head(&mut self) -> io::Result<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head)? == 0 {
@@ -87,10 +96,7 @@ impl Client {
         }
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("not an answer: {head:?}")))?;
-        let length = head.split("\r\n").find_map(|line| line.strip_prefix("Content-Length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, head, body })
+        Ok(Answer { status, head, body: Vec::new() })
     }
 
     /// What still comes until the other side has closed, if it does.

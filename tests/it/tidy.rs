@@ -74,7 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("triomphe", &["byte_view"]),
     ("ureq", &["client", "cli"]),
-    ("xxhash_rust", &["ring", "snapshot", "wire"]),
+    ("xxhash_rust", &["byte_view", "ring", "snapshot", "wire"]),
 ];
 
 const FILE_LINES: usize = 450;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::{ID, PING};
 use crate::error::{Error, Result};
 use crate::serve::answer::Answer;
+use crate::serve::conditional::Conditions;
 use crate::serve::head::Method;
 use crate::serve::request::{Request, Service};
 use crate::sync::{Mutex, start};
@@ -119,7 +120,9 @@ fn read_lane_request(
     let method = method.ok_or_else(|| io::Error::other("a method that the gate refuses"))?;
     let mut body = Vec::with_capacity(request.body_length().unwrap_or(0));
     request.as_reader().read_to_end(&mut body)?;
-    Ok(Request { method, target: request.url(), within, body })
+    // The gate sees to the conditions: answers of a lane are shared.
+    let conditions = Conditions::default();
+    Ok(Request { method, target: request.url(), within, conditions, body })
 }
 
 /// One write: tiny_http's own way of responding makes many of them.

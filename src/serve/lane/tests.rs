@@ -47,7 +47,13 @@ fn bench(workers: usize) -> Bench {
 
 impl Lane {
     fn ask(&self, target: &str) -> Answer {
-        let request = Request { method: Method::Get, target, within: None, body: Vec::new() };
+        let request = Request {
+            method: Method::Get,
+            target,
+            within: None,
+            conditions: Conditions::default(),
+            body: Vec::new(),
+        };
         self.call(&request, Instant::now() + PATIENCE)
     }
 
