@@ -5,6 +5,8 @@
 //! the same answer.
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
+#[path = "support/cost.rs"]
+mod cost;
 mod support;
 
 use std::collections::HashMap;
@@ -46,6 +48,9 @@ struct Measured {
 }
 
 fn main() {
+    if cost::serve_if_told() {
+        return;
+    }
     let plan = Plan::announce("http: hits over kept connections", 40.0);
     let benches = VALUE_BYTES.map(Bench::new);
     let slice = plan.slice(CONNECTIONS.len() * benches.len() * DOORS.len());
@@ -76,6 +81,7 @@ fn main() {
     println!("\nrequests/s are medians of {ROUNDS} rounds, the rest is over all of them; CPU is");
     println!("that of client and server for one request.");
     println!("{}", support::ONE_THREAD);
+    cost::print();
 }
 
 fn row(

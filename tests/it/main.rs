@@ -11,6 +11,8 @@ mod cli;
 mod dialects;
 mod getter_thread;
 mod group;
+#[cfg(target_os = "linux")]
+mod hits;
 mod interop;
 mod one_load;
 mod no_circle;

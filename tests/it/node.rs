@@ -4,6 +4,7 @@
 //! The process is this test binary, started again to run [`process`] alone. It does what it is
 //! told over its standard input, and ends with it.
 
+use std::alloc::System;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use larder::testing::{Fault, TestOrigin};
 use larder::{Getter, GroupOptions, HttpPool, Limits, ListenerStats};
+use stats_alloc::StatsAlloc;
 
 use crate::support::{PATIENCE, get};
 
@@ -169,6 +171,10 @@ impl Drop for Node {
     }
 }
 
+/// Counts for the process that is a node.
+#[global_allocator]
+static ALLOCATOR: StatsAlloc<System> = StatsAlloc::system();
+
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// Where a node's process begins; nothing to test unless started as one.
@@ -255,6 +261,7 @@ fn count(pool: &HttpPool, origin: &TestOrigin, name: &str) -> u64 {
         _ => panic!("no counter {name}"),
     };
     match name {
+        "allocations" => ALLOCATOR.stats().allocations as u64,
         "panics" => PANICS.load(Ordering::Relaxed),
         "hanging" => origin.hanging() as u64,
         "loads" => origin.total_loads(),
