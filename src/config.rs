@@ -73,6 +73,10 @@ pub struct NodeConfig {
     /// How often they are written in between. Defaults to 10 minutes.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "form::time"))]
     pub snapshot_every: Duration,
+    /// How long a node that is told to stop goes on as before, with `/readyz` failing. Defaults
+    /// to 0; see [`HttpPoolBuilder::drain_grace`](crate::HttpPoolBuilder::drain_grace).
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "form::time"))]
+    pub drain_grace: Duration,
     /// The groups, by name. Defaults to none.
     pub groups: BTreeMap<String, GroupConfig>,
     /// TLS with the peers, whose addresses are `https://host:port` then. Defaults to none.
@@ -98,6 +102,7 @@ impl Default for NodeConfig {
             eviction: Eviction::default(),
             snapshot: None,
             snapshot_every: Duration::from_secs(600),
+            drain_grace: Duration::ZERO,
             groups: BTreeMap::new(),
             peer_tls: None,
             api_tls: None,

@@ -76,7 +76,7 @@ pub use config::{GroupConfig, NodeConfig};
 pub use error::{BoxError, Error, NotFound, Result};
 pub use getter::{Getter, Loaded};
 pub use group::{GetterThread, Group, GroupOptions, RestoreStats, SnapshotStats};
-pub use node::{Node, SnapshotEvent};
+pub use node::{Node, SnapshotEvent, Sockets};
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};
 pub use serve::{Limits, ListenerStats};

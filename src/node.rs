@@ -3,6 +3,7 @@
 mod snapshots;
 
 use std::fmt;
+use std::net::TcpListener;
 use std::time::Duration;
 
 pub use snapshots::SnapshotEvent;
@@ -37,6 +38,17 @@ pub struct Node {
     snapshots: Option<Snapshots>,
 }
 
+/// Sockets that listen already, as from systemd: see
+/// [`HttpPoolBuilder::listener`](crate::HttpPoolBuilder::listener).
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Sockets {
+    /// For peers. Defaults to none.
+    pub peer: Option<TcpListener>,
+    /// For clients. Defaults to none.
+    pub api: Option<TcpListener>,
+}
+
 impl Node {
     /// Opens the origins, makes the groups, reads their snapshots, and starts the pool.
     ///
@@ -61,6 +73,20 @@ impl Node {
         config: NodeConfig,
         listener: impl Fn(&SnapshotEvent) + Send + 'static,
     ) -> Result<Self> {
+        Self::start_on(Sockets::default(), config, listener)
+    }
+
+    /// As [`start_with`](Self::start_with), on sockets that listen already: where `config` says
+    /// to listen counts only for those that are missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(
+        sockets: Sockets,
+        config: NodeConfig,
+        listener: impl Fn(&SnapshotEvent) + Send + 'static,
+    ) -> Result<Self> {
         // Before anything listens: peers are not to meet a node whose origin is missing.
         let prepare = |(name, group): (&String, &GroupConfig)| {
             let origin = Origin::parse(&group.origin)?;
@@ -75,7 +101,7 @@ impl Node {
             Some(folder) => Some(snapshots::restore(folder, &groups, &listener)?),
             None => None,
         };
-        let pool = start_pool(&config)?;
+        let pool = start_pool(sockets, &config)?;
         groups.iter().try_for_each(|group| pool.adopt(group.clone()))?;
         let start = |files| Snapshots::start(files, config.snapshot_every, listener);
         let snapshots = restored.map(start).transpose()?;
@@ -122,10 +148,11 @@ fn options(group: &GroupConfig, node: &NodeConfig) -> GroupOptions {
     options
 }
 
-fn start_pool(config: &NodeConfig) -> Result<HttpPool> {
+fn start_pool(sockets: Sockets, config: &NodeConfig) -> Result<HttpPool> {
     let mut builder = HttpPool::builder()
         .listen(config.listen.trim_end_matches('/'))
         .dialect(config.dialect)
+        .drain_grace(config.drain_grace)
         .limits(config.limits.clone());
     if let Some(tls) = &config.peer_tls {
         builder = builder.peer_tls(tls.clone());
@@ -139,6 +166,12 @@ fn start_pool(config: &NodeConfig) -> Result<HttpPool> {
     }
     if let Some(address) = &config.api {
         builder = builder.api(address);
+    }
+    if let Some(socket) = sockets.peer {
+        builder = builder.listener(socket);
+    }
+    if let Some(socket) = sockets.api {
+        builder = builder.api_listener(socket);
     }
     if !config.peers.is_empty() {
         builder = builder.peers(config.peers.iter().map(|peer| as_url(peer, scheme)));

@@ -31,6 +31,7 @@ impl NodeConfig {
 #[serde(remote = "Limits", default = "Limits::default", deny_unknown_fields)]
 pub(super) struct LimitsForm {
     connections: usize,
+    connections_per_address: usize,
     #[serde(deserialize_with = "time")]
     handshake_timeout: Duration,
     #[serde(deserialize_with = "size")]
@@ -48,6 +49,9 @@ pub(super) struct LimitsForm {
     write_timeout: Duration,
     lane_workers: usize,
     lane_waiting: usize,
+    #[serde(deserialize_with = "time")]
+    lane_wait: Duration,
+    lane_workers_per_group: Option<usize>,
     #[serde(deserialize_with = "time")]
     peer_connect: Duration,
     #[serde(deserialize_with = "time")]
@@ -142,6 +146,7 @@ mod tests {
             eviction = "s3-fifo-ages"
             snapshot = "/var/lib/larder"
             snapshot_every = "5m"
+            drain_grace = "3s"
         "#;
         let expected = NodeConfig {
             listen: "10.0.0.1:8001".to_owned(),
@@ -153,6 +158,7 @@ mod tests {
             eviction: Eviction::S3FifoAges,
             snapshot: Some("/var/lib/larder".into()),
             snapshot_every: Duration::from_secs(300),
+            drain_grace: Duration::from_secs(3),
             ..NodeConfig::default()
         };
         assert_eq!(NodeConfig::from_toml(text), Ok(expected));
@@ -170,6 +176,7 @@ mod tests {
 
             [limits]
             head_bytes = "8KiB"
+            lane_workers_per_group = 3
             peer_call = "500ms"
         "#;
         let pages = GroupConfig {
@@ -181,6 +188,7 @@ mod tests {
         };
         let limits = Limits {
             head_bytes: 8 << 10,
+            lane_workers_per_group: Some(3),
             peer_call: Duration::from_millis(500),
             ..Limits::default()
         };

@@ -68,7 +68,7 @@ impl Service for Api {
             Route::Key(group, key) => (group, key),
             Route::Answered(answer) => return AtOnce::Answer(answer),
         };
-        gets::at_once(request, group, &key, Asker::Client, outcome)
+        gets::at_once(&self.shared, request, group, &key, Asker::Client, outcome)
     }
 
     fn work(&self, request: &Request<'_>) -> Answer {

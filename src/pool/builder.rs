@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::api::Api;
 use super::groups::Groups;
@@ -11,7 +12,7 @@ use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
 use crate::client::Scheme;
 use crate::error::{Error, Result};
-use crate::serve::{Gate, Limits, Service};
+use crate::serve::{Gate, Limits, Listener, Service};
 use crate::tls::{Section, Tls, TlsConfig};
 use crate::wire::Dialect;
 
@@ -38,6 +39,9 @@ pub struct HttpPoolBuilder {
     limits: Limits,
     peer_tls: Option<TlsConfig>,
     api_tls: Option<TlsConfig>,
+    drain_grace: Duration,
+    listener: Option<Arc<TcpListener>>,
+    api_listener: Option<Arc<TcpListener>>,
 }
 
 impl HttpPoolBuilder {
@@ -59,6 +63,21 @@ impl HttpPoolBuilder {
     /// ask. Defaults to no such listener.
     pub fn api(self, address: &str) -> Self {
         Self { api: Some(address.to_owned()), ..self }
+    }
+
+    /// Listens for peers on a socket that listens already, whatever [`listen`](Self::listen)
+    /// says: systemd opened it, or a process that runs before this one and after it. Defaults
+    /// to none.
+    ///
+    /// The socket may be others' too: when the pool ends, connections that it has not taken stay
+    /// in the socket's queue, for whoever takes over.
+    pub fn listener(self, listener: TcpListener) -> Self {
+        Self { listener: Some(Arc::new(listener)), ..self }
+    }
+
+    /// As [`listener`](Self::listener), for clients. Defaults to none.
+    pub fn api_listener(self, listener: TcpListener) -> Self {
+        Self { api_listener: Some(Arc::new(listener)), ..self }
     }
 
     /// The nodes of the ring, this one included. Defaults to this node alone.
@@ -89,6 +108,13 @@ impl HttpPoolBuilder {
         Self { api_tls: Some(tls), ..self }
     }
 
+    /// How long [`HttpPool::shutdown`] goes on as before while `/readyz` says that the node is
+    /// draining: as long as a load balancer takes to see it and to send its requests elsewhere.
+    /// Defaults to 0.
+    pub fn drain_grace(self, drain_grace: Duration) -> Self {
+        Self { drain_grace, ..self }
+    }
+
     /// Starts the node.
     ///
     /// # Errors
@@ -99,8 +125,8 @@ impl HttpPoolBuilder {
     pub fn start(self) -> Result<HttpPool> {
         let peer_tls = read(Section::Peer, self.peer_tls.as_ref())?;
         let api_tls = read(Section::Api, self.api_tls.as_ref())?;
-        let listener = self.listen.as_deref().map(bind).transpose()?;
-        let api_listener = self.api.as_deref().map(bind).transpose()?;
+        let listener = listener_of(self.listener.as_deref(), self.listen.as_deref())?;
+        let api_listener = listener_of(self.api_listener.as_deref(), self.api.as_deref())?;
         let own_url = self.own_url(Scheme::of(peer_tls.as_ref()), listener.as_ref())?;
         let (limits, tls) = (self.limits.clone(), peer_tls.clone());
         let peers = Arc::new(Peers::new(own_url, self.dialect, limits, tls)?);
@@ -124,24 +150,27 @@ impl HttpPoolBuilder {
         let peer_gate = gate("peer", listener, peer_tls, service, Arc::clone(&shared.peer_meters))?;
         let service = Arc::new(Api::new(Arc::clone(&shared)));
         let api_gate = gate("api", api_listener, api_tls, service, Arc::clone(&shared.api_meters))?;
-        Ok(HttpPool { shared, peer_gate, api_gate })
+        Ok(HttpPool { shared, peer_gate, api_gate, drain_grace: self.drain_grace })
     }
 
-    fn own_url(&self, scheme: Scheme, listener: Option<&TcpListener>) -> Result<String> {
+    fn own_url(&self, scheme: Scheme, listener: Option<&Listener>) -> Result<String> {
         if let Some(url) = &self.advertise {
             scheme.host_and_port(url)?;
             return Ok(url.clone());
         }
-        let (Some(listen), Some(listener)) = (&self.listen, listener) else {
+        let Some(listener) = listener else {
             let reason = "is needed when the pool has no listener: the address by which the \
                           peers know this node";
             return Err(Error::bad_setting("advertise", reason));
         };
-        let addr = listener.local_addr().map_err(|error| Error::io("the listener", &error))?;
+        let addr = listener.addr().map_err(|error| Error::io("the listener", &error))?;
         if addr.ip().is_unspecified() {
             let reason = "is needed to listen on every address: the peers must be told one";
             return Err(Error::bad_setting("advertise", reason));
         }
+        let (None, Some(listen)) = (&self.listener, &self.listen) else {
+            return Ok(format!("{}{addr}", scheme.prefix()));
+        };
         // As it was written, so that every node can write it the same way; only a port that
         // the system chose is put in.
         let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
@@ -157,6 +186,15 @@ fn read(section: Section, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
+
+/// What listens: a socket that does already, or a new one where `address` says.
+fn listener_of(socket: Option<&TcpListener>, address: Option<&str>) -> Result<Option<Listener>> {
+    let Some(socket) = socket else {
+        return Ok(address.map(bind).transpose()?.map(Listener::own));
+    };
+    let shared = socket.try_clone().and_then(Listener::shared);
+    shared.map(Some).map_err(|error| Error::io("cannot use the listener", &error))
+}
 
 fn bind(address: &str) -> Result<TcpListener> {
     let host_and_port = without_scheme(address);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::Shared;
 use crate::clock::deadline_after;
 use crate::error::Result;
 use crate::group::{Asker, Fetched, Group};
@@ -10,6 +11,7 @@ use crate::serve::{Answer, AtOnce, Request};
 /// Answers from the cache, or with what a load that is under way brings; else it is for a
 /// worker.
 pub(super) fn at_once(
+    shared: &Shared,
     request: &Request<'_>,
     group: &Group,
     key: &str,
@@ -22,7 +24,7 @@ pub(super) fn at_once(
     let deadline = deadline(request, group);
     match group.park(key, deadline, asker) {
         Some(result) => AtOnce::Answer(answer(result)),
-        None => AtOnce::Work { flight: flight(group, key), deadline },
+        None => AtOnce::Work { flight: flight(group, key), deadline, share: shared.share(group) },
     }
 }
 

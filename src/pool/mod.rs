@@ -50,6 +50,8 @@ pub struct HttpPool {
     /// The listener for peers; none when the program serves with [`HttpPool::handle`].
     peer_gate: Option<Gate>,
     api_gate: Option<Gate>,
+    /// Between the failing of readiness and the end of accepting.
+    drain_grace: Duration,
 }
 
 /// What the listeners and the groups of a pool share.
@@ -191,8 +193,12 @@ impl HttpPool {
         Ok(())
     }
 
-    /// Drains: readiness fails, nothing new is accepted, requests in flight finish within
-    /// `timeout`, what is left is cut off, and the threads end. Whether all finished in time.
+    /// Drains: readiness fails, and after the [grace](HttpPoolBuilder::drain_grace) nothing new
+    /// is accepted; requests in flight finish within `timeout`, what is left is cut off, and the
+    /// threads end. Whether all finished in time.
+    ///
+    /// Every answer says from then on that its connection is to be closed. Idle connections stay
+    /// open for up to a second, or half of `timeout`, since a request may be on its way.
     pub fn shutdown(self, timeout: Duration) -> bool {
         self.drain(timeout)
     }
@@ -200,15 +206,21 @@ impl HttpPool {
     /// As [`shutdown`](Self::shutdown), the last threads aside: they end when it is dropped.
     pub(crate) fn drain(&self, timeout: Duration) -> bool {
         self.shared.draining.store(true, Ordering::SeqCst);
+        std::thread::sleep(self.drain_grace);
         let deadline = deadline_after(timeout);
-        // Clients first: their requests may need the peers, and the peers' need nobody.
-        let gates = [&self.api_gate, &self.peer_gate].into_iter().flatten();
-        let unfinished = gates.filter(|gate| !gate.shutdown(deadline)).count();
+        let gates: Vec<&Gate> = [&self.api_gate, &self.peer_gate].into_iter().flatten().collect();
+        gates.iter().for_each(|gate| gate.begin_drain(deadline));
+        let unfinished = gates.iter().filter(|gate| !gate.finish_drain()).count();
         unfinished == 0
     }
 }
 
 impl Shared {
+    /// Whose share of a lane a load of `group` takes; a group that is alone has it all.
+    fn share(&self, group: &Group) -> Option<String> {
+        (self.groups.view().iter().len() > 1).then(|| group.name().to_owned())
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }

@@ -158,7 +158,7 @@ impl Service for PeerService {
             return AtOnce::Answer(writes::answer(shared, request, group, &key));
         }
         let answer = |result| outcome(shared, group, &key, result);
-        gets::at_once(request, group, &key, Asker::Peer, answer)
+        gets::at_once(shared, request, group, &key, Asker::Peer, answer)
     }
 
     fn work(&self, request: &Request<'_>) -> Answer {

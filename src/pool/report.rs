@@ -47,6 +47,7 @@ const LISTENER_GAUGES: &[Field<ListenerStats>] = &[("open", "Connections open", 
 const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
     ("connections", "Connections taken", |l| l.connections),
     ("connections_refused", "Connections refused at a limit", |l| l.connections_refused),
+    ("addresses_refused", "Of these, at the limit of one address", |l| l.addresses_refused),
     ("accept_errors", "Failed accepts", |l| l.accept_errors),
     ("handshakes_failed", "TLS handshakes that failed", |l| l.handshakes_failed),
     ("requests", "Requests read whole", |l| l.requests),
@@ -56,7 +57,8 @@ const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
         l.readers_too_slow
     }),
     ("lane_requests", "Requests that a worker carried out", |l| l.lane_requests),
-    ("lane_shed", "Requests refused because too many waited", |l| l.lane_shed),
+    ("lane_shed", "Requests refused because too many or too long waited", |l| l.lane_shed),
+    ("lane_abandoned", "Requests not begun because their client had gone", |l| l.lane_abandoned),
     ("lane_breaks", "Connections to the lane that broke", |l| l.lane_breaks),
     ("lane_rebuilds", "Times the lane's server was built anew", |l| l.lane_rebuilds),
 ];

@@ -60,6 +60,8 @@ impl Connection {
                 match self.receive_more(&mut deadline)? {
                     More::Came => {}
                     More::TooSlow => return self.refuse(HEAD_TOO_SLOW),
+                    // Closed by us: a request that crosses finds an end, and no reset.
+                    More::Ended if self.shared.is_draining() => return self.linger(),
                     More::Ended => {
                         self.stream.say_farewell();
                         return Ok(());
@@ -75,7 +77,8 @@ impl Connection {
             let used = head.len + arrived.len();
             let Head { target, within, conditions, .. } = head;
             let request = Request { method, target, within, conditions, body };
-            let answer = self.shared.service.finish(&request, self.shared.answer(&request));
+            let answer = self.shared.answer(&request, &self.socket);
+            let answer = self.shared.service.finish(&request, answer);
             self.input.use_up(used);
             let keep_alive = keep_alive && !self.shared.is_draining();
             self.write(&answer, keep_alive, method != Method::Head)?;

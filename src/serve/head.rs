@@ -30,6 +30,11 @@ impl Method {
         }
     }
 
+    /// Whether doing it twice is as good as once, whatever became of the first time.
+    pub(crate) fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Get, Self::Head, Self::Put, Self::Post, Self::Delete]
             .into_iter()

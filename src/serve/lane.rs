@@ -6,12 +6,14 @@
 //! meets only requests that the gate has read and written anew, from this process, over
 //! connections that are opened one at a time: a burst of connects makes it lose some.
 
+mod folder;
 mod server;
+mod shares;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
@@ -21,11 +23,13 @@ use super::limits::Limits;
 use super::meters::Meters;
 use super::request::{Request, Service};
 use crate::byte_view::ByteView;
+use crate::clock::deadline_after;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::channel::{self, Receiver, Sender};
 use crate::wire::{ERROR_CODE, WITHIN_MS, code};
 use server::Server;
+use shares::{Place, Shares};
 
 /// The private header that ties an answer to its request.
 const ID: &str = "larder-lane-id";
@@ -43,8 +47,8 @@ pub(crate) struct Lane {
     service: Arc<dyn Service>,
     meters: Arc<Meters>,
     workers: usize,
-    max_waiting: usize,
-    waiting: AtomicUsize,
+    shares: Shares,
+    max_wait: Duration,
     next_id: AtomicU64,
     /// The connections that no request uses. As many as workers, so a request that has one
     /// has a worker too.
@@ -87,8 +91,8 @@ impl Lane {
             service,
             meters,
             workers,
-            max_waiting: limits.lane_waiting,
-            waiting: AtomicUsize::new(0),
+            shares: Shares::new(limits),
+            max_wait: limits.lane_wait,
             next_id: AtomicU64::new(1),
             idle,
             give_back,
@@ -103,42 +107,69 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Has a worker carry out `request`, waiting for a free one until `deadline`.
-    pub(crate) fn call(&self, request: &Request<'_>, deadline: Instant) -> Answer {
-        let Some(mut lease) = self.draw(deadline) else {
+    /// Has a worker carry out `request`; none when it had to wait for one, and its client had
+    /// gone by then.
+    pub(crate) fn call(&self, request: &Request<'_>, terms: &Terms<'_>) -> Option<Answer> {
+        let lease = self.draw(terms).filter(|_| Instant::now() < terms.deadline);
+        let Some(mut lease) = lease else {
             self.meters.lane_shed.add_one();
-            return overloaded(self.name);
+            return Some(overloaded(self.name));
         };
-        let within = deadline.saturating_duration_since(Instant::now());
-        let answer = lease.stream(self).and_then(|stream| {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            exchange(stream, request, id, within)
-        });
-        match answer {
-            Ok(answer) => {
-                self.meters.lane_requests.add_one();
-                answer
-            }
-            Err(error) => {
-                self.meters.lane_breaks.add_one();
-                lease.slot = Slot::Broken;
-                Answer::text(500, format!("the {} lane broke: {error}; try again", self.name))
-            }
-        }
-    }
-
-    /// Waits for a connection that no request uses; none when too many wait or time is over.
-    fn draw(&self, deadline: Instant) -> Option<Lease<'_>> {
-        if let Ok(slot) = self.idle.try_recv() {
-            return Some(Lease { slot, give_back: &self.give_back });
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if lease.waited && (terms.gone)() {
+            self.meters.lane_abandoned.add_one();
             return None;
         }
-        let slot = self.idle.recv_deadline(deadline);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(Lease { slot: slot.ok()?, give_back: &self.give_back })
+        let mut answer = self.carry_out(&mut lease, request, terms.deadline);
+        // What broke is the way to the worker. Had it begun, its load is found under way.
+        if answer.is_err() && request.method.is_safe() && Instant::now() < terms.deadline {
+            answer = self.carry_out(&mut lease, request, terms.deadline);
+        }
+        Some(answer.unwrap_or_else(|error| {
+            Answer::text(500, format!("the {} lane broke: {error}; try again", self.name))
+        }))
+    }
+
+    fn carry_out(
+        &self,
+        lease: &mut Lease<'_>,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> io::Result<Answer> {
+        let answer = lease.stream(self).and_then(|stream| {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let within = deadline.saturating_duration_since(Instant::now());
+            exchange(stream, request, id, within)
+        });
+        match &answer {
+            Ok(_) => self.meters.lane_requests.add_one(),
+            Err(_) => {
+                self.meters.lane_breaks.add_one();
+                lease.slot = Slot::Broken;
+            }
+        }
+        answer
+    }
+
+    /// Waits for a place in the group's share and for a connection that no request uses; none
+    /// when too many wait or it takes too long.
+    fn draw(&self, terms: &Terms<'_>) -> Option<Lease<'_>> {
+        let until = terms.deadline.min(deadline_after(self.max_wait));
+        let (place, mut waited) = match terms.share {
+            Some(group) => {
+                let (place, waited) = self.shares.take(group, until)?;
+                (Some(place), waited)
+            }
+            None => (None, false),
+        };
+        let slot = match self.idle.try_recv() {
+            Ok(slot) => slot,
+            Err(_) => {
+                let _chair = self.shares.room.enter()?;
+                waited = true;
+                self.idle.recv_deadline(until).ok()?
+            }
+        };
+        Some(Lease { slot, give_back: &self.give_back, _place: place, waited })
     }
 
     /// Opens a connection, and knows that a thread of the server has taken it when a ping over
@@ -192,10 +223,21 @@ impl Drop for Lane {
     }
 }
 
+/// On what terms a request is carried out.
+pub(crate) struct Terms<'a> {
+    pub(crate) deadline: Instant,
+    /// The group whose share of the workers it counts towards; none when there are no shares.
+    pub(crate) share: Option<&'a str>,
+    /// Whether its client has gone, so that nobody is left to work for.
+    pub(crate) gone: &'a dyn Fn() -> bool,
+}
+
 /// A connection in use; back among the idle ones when dropped.
 struct Lease<'a> {
     slot: Slot,
     give_back: &'a Sender<Slot>,
+    _place: Option<Place>,
+    waited: bool,
 }
 
 impl Lease<'_> {

@@ -14,6 +14,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections of a listener at once; a further one gets a 503. Defaults to 1,024.
     pub connections: usize,
+    /// Connections of a listener at once from one address (IPv6: from one network of 64 bits);
+    /// a further one gets a 503. Defaults to 768, so that one host that opens all it can leaves
+    /// a quarter of [`connections`](Self::connections) to the others, and a proxy in front of
+    /// the node still has hundreds.
+    pub connections_per_address: usize,
     /// Time for a TLS handshake, from the connect on; one with a peer must also be done within
     /// `peer_call`. Defaults to 5 s.
     pub handshake_timeout: Duration,
@@ -36,6 +41,14 @@ pub struct Limits {
     /// Requests of a listener that may wait for a worker; a further one gets a 503.
     /// Defaults to 1,024.
     pub lane_waiting: usize,
+    /// How long a request may wait for a worker before it gets a 503. Defaults to 1 s: half of
+    /// [`peer_call`](Self::peer_call), so that a peer hears of it.
+    pub lane_wait: Duration,
+    /// Workers that the loads of one group may take, so that a group whose origin is slow leaves
+    /// some to the others; of the requests that may wait, one group has half. Of no effect while
+    /// a pool has one group. Defaults to none, which is half of
+    /// [`lane_workers`](Self::lane_workers).
+    pub lane_workers_per_group: Option<usize>,
     /// Time to connect to a peer. Defaults to 300 ms.
     pub peer_connect: Duration,
     /// Time for one call to a peer, connecting included. A peer that is still loading says so
@@ -47,6 +60,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1_024,
+            connections_per_address: 768,
             handshake_timeout: Duration::from_secs(5),
             head_bytes: 16 << 10,
             head_lines: 64,
@@ -57,6 +71,8 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             lane_workers: 64,
             lane_waiting: 1_024,
+            lane_wait: Duration::from_secs(1),
+            lane_workers_per_group: None,
             peer_connect: Duration::from_millis(300),
             peer_call: Duration::from_secs(2),
         }

@@ -7,6 +7,7 @@ use crate::stats::Counter;
 pub(crate) struct Meters {
     pub(crate) connections: Counter,
     pub(crate) connections_refused: Counter,
+    pub(crate) addresses_refused: Counter,
     pub(crate) connections_ended: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) handshakes_failed: Counter,
@@ -16,6 +17,7 @@ pub(crate) struct Meters {
     pub(crate) readers_too_slow: Counter,
     pub(crate) lane_requests: Counter,
     pub(crate) lane_shed: Counter,
+    pub(crate) lane_abandoned: Counter,
     pub(crate) lane_breaks: Counter,
     pub(crate) lane_rebuilds: Counter,
 }
@@ -30,6 +32,8 @@ pub struct ListenerStats {
     pub connections: u64,
     /// Connections answered with a 503 because of the limit on connections or threads.
     pub connections_refused: u64,
+    /// Of these, those whose address had as many as one address may have.
+    pub addresses_refused: u64,
     /// Failed accepts, after each of which the listener pauses and goes on.
     pub accept_errors: u64,
     /// Connections that ended in their TLS handshake: wrong or missing certificates, no TLS at
@@ -45,8 +49,10 @@ pub struct ListenerStats {
     pub readers_too_slow: u64,
     /// Requests that a worker of the lane carried out.
     pub lane_requests: u64,
-    /// Requests refused because too many waited for a worker.
+    /// Requests refused because too many waited for a worker, or they waited too long.
     pub lane_shed: u64,
+    /// Requests whose client had gone before a worker was free: they were not begun.
+    pub lane_abandoned: u64,
     /// Connections to the lane that broke and were replaced.
     pub lane_breaks: u64,
     /// Times the lane's server had died and was built anew.
@@ -63,6 +69,7 @@ impl Meters {
             open: connections.saturating_sub(gone),
             connections,
             connections_refused,
+            addresses_refused: self.addresses_refused.get(),
             accept_errors: self.accept_errors.get(),
             handshakes_failed: self.handshakes_failed.get(),
             requests: self.requests.get(),
@@ -71,6 +78,7 @@ impl Meters {
             readers_too_slow: self.readers_too_slow.get(),
             lane_requests: self.lane_requests.get(),
             lane_shed: self.lane_shed.get(),
+            lane_abandoned: self.lane_abandoned.get(),
             lane_breaks: self.lane_breaks.get(),
             lane_rebuilds: self.lane_rebuilds.get(),
         }

@@ -9,6 +9,8 @@ mod meters;
 mod request;
 mod conditional;
 mod lane;
+mod open;
+mod drain;
 mod shared;
 mod input;
 mod stream;
@@ -17,6 +19,7 @@ mod gate;
 
 pub(crate) use answer::Answer;
 pub(crate) use conditional::{Conditions, apply as apply_conditions};
+pub(crate) use drain::Listener;
 pub(crate) use gate::Gate;
 pub(crate) use head::Method;
 pub use limits::Limits;

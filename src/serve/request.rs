@@ -27,6 +27,8 @@ pub(crate) enum AtOnce {
     Work {
         flight: Vec<u8>,
         deadline: Instant,
+        /// The group from whose share of the workers one is taken; none when it has them all.
+        share: Option<String>,
     },
 }
 

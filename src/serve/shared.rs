@@ -1,18 +1,20 @@
 //! What the threads of a gate share, and how they answer a request.
 
-use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::lane::Lane;
+use super::drain::Drain;
+use super::lane::{Lane, Terms};
 use super::limits::Limits;
 use super::meters::Meters;
+use super::open::Open;
 use super::request::{AtOnce, Request, Service};
 use crate::flight::{Flights, Landing, Role};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, OnceCell};
 use crate::tls::Tls;
 use crate::wire::{ERROR_CODE, code};
 
@@ -38,25 +40,44 @@ pub(super) struct Shared {
     pub(super) lane: Lane,
     /// Flights of requests to the lane: duplicates park here and take no worker.
     pub(super) flights: Arc<Flights<Answer>>,
-    pub(super) draining: AtomicBool,
-    pub(super) open: Mutex<HashMap<u64, Arc<Socket>>>,
+    /// Set once the gate is to end.
+    pub(super) drain: OnceCell<Drain>,
+    pub(super) open: Mutex<Open>,
     /// Told when a connection has ended.
     pub(super) ended: Condvar,
-    pub(super) next_id: AtomicU64,
+}
+
+impl Socket {
+    /// Whether the client has closed, or its side of the connection. Who closes only that side
+    /// and still reads is told that the request was not begun: nothing tells the two apart.
+    fn has_gone(&self) -> bool {
+        let _ = self.stream.set_nonblocking(true);
+        let peeked = self.stream.peek(&mut [0]);
+        let _ = self.stream.set_nonblocking(false);
+        match peeked {
+            Ok(len) => len == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
 }
 
 impl Shared {
     /// Answers a request: here when that needs no work, and else by the lane, where requests
     /// that want the same are carried out once.
-    pub(super) fn answer(&self, request: &Request<'_>) -> Answer {
-        let (flight, deadline) = match self.service.at_once(request) {
+    pub(super) fn answer(&self, request: &Request<'_>, socket: &Socket) -> Answer {
+        let (flight, deadline, share) = match self.service.at_once(request) {
             AtOnce::Answer(answer) => return answer,
-            AtOnce::Work { flight, deadline } => (flight, deadline),
+            AtOnce::Work { flight, deadline, share } => (flight, deadline, share),
         };
+        let terms = Terms { deadline, share: share.as_deref(), gone: &|| socket.has_gone() };
         loop {
             let waiter = match self.flights.join(&flight) {
                 Role::Leader(leader) => {
-                    let answer = self.lane.call(request, deadline);
+                    let Some(answer) = self.lane.call(request, &terms) else {
+                        // Those who wait for this flight have not gone: one of them leads now.
+                        drop(leader);
+                        return unheard();
+                    };
                     leader.land(answer.clone(), |_| ());
                     return answer;
                 }
@@ -82,7 +103,7 @@ impl Shared {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.drain.get().is_some()
     }
 
     /// Whether all connections ended by `deadline`.
@@ -95,4 +116,11 @@ impl Shared {
         }
         true
     }
+}
+
+/// For a client that has closed its side and may still read.
+fn unheard() -> Answer {
+    Answer::text(503, "closed by its client while it waited: the request was not begun")
+        .with("Retry-After", "1")
+        .with(ERROR_CODE, code::OVERLOADED)
 }

@@ -1,8 +1,6 @@
 //! The far side of a lane: a tiny_http server on a private socket, and its workers.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::folder::Folder;
 use super::{ID, PING};
 use crate::error::{Error, Result};
 use crate::serve::answer::Answer;
@@ -32,7 +31,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn start(name: &str, service: &Arc<dyn Service>, workers: usize) -> Result<Self> {
         let folder = Arc::new(Folder::new()?);
-        let path = folder.0.join("socket");
+        let path = folder.socket();
         let http = tiny_http::Server::http_unix(&path).map_err(|error| Error::Io {
             what: format!("cannot listen on {}", path.display()),
             message: error.to_string(),
@@ -131,29 +130,4 @@ fn write_lane_answer(request: tiny_http::Request, answer: &Answer, id: &str) -> 
     let mut writer = request.into_writer();
     writer.write_all(&answer.to_bytes(true, true))?;
     writer.flush()
-}
-
-/// A folder that only this user may enter, gone with the server.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let name = format!("larder-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let path = std::env::temp_dir().join(name);
-        // Fails when it exists: nobody can have put it there for us.
-        Self::create(&path).map_err(|error| {
-            Error::io(format!("cannot make the private folder {}", path.display()), &error)
-        })?;
-        Ok(Self(path))
-    }
-
-    fn create(path: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

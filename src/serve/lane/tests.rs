@@ -38,23 +38,42 @@ struct Bench {
 }
 
 fn bench(workers: usize) -> Bench {
+    bench_with(Limits { lane_workers: workers, lane_wait: PATIENCE, ..Limits::default() })
+}
+
+fn bench_with(limits: Limits) -> Bench {
     let ((tell, begun), (release, held)) = (mpsc::channel(), mpsc::channel());
     let echo = Arc::new(Echo { begun: Mutex::new(tell), held: Mutex::new(held) });
-    let limits = Limits { lane_workers: workers, ..Limits::default() };
     let lane = Lane::start("test", echo, &limits, Arc::default()).unwrap();
     Bench { lane, begun, release }
 }
 
+fn request(method: Method, target: &str) -> Request<'_> {
+    let conditions = Conditions::default();
+    Request { method, target, within: None, conditions, body: Vec::new() }
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Lane {
     fn ask(&self, target: &str) -> Answer {
-        let request = Request {
-            method: Method::Get,
-            target,
-            within: None,
-            conditions: Conditions::default(),
-            body: Vec::new(),
-        };
-        self.call(&request, Instant::now() + PATIENCE)
+        self.ask_for(None, target, &|| false).unwrap()
+    }
+
+    fn ask_for(
+        &self,
+        share: Option<&str>,
+        target: &str,
+        gone: &dyn Fn() -> bool,
+    ) -> Option<Answer> {
+        let request = request(Method::Get, target);
+        self.call(&request, &Terms { deadline: Instant::now() + PATIENCE, share, gone })
     }
 
     fn answers(&self, target: &str) {
@@ -82,15 +101,23 @@ impl Lane {
 }
 
 #[test]
-fn a_connection_that_breaks_costs_one_request_and_is_replaced() {
+fn a_connection_that_breaks_is_replaced_and_a_get_tried_once_more() {
     let Bench { lane, .. } = bench(1);
     lane.answers("/1");
     lane.break_one();
-    assert_eq!(lane.ask("/2").status, 500);
-    for i in 3..6 {
+    for i in 2..6 {
         lane.answers(&format!("/{i}"));
     }
     assert_eq!((lane.meters.lane_breaks.get(), lane.meters.lane_rebuilds.get()), (1, 0));
+}
+
+#[test]
+fn what_may_have_been_done_is_not_done_again() {
+    let Bench { lane, .. } = bench(1);
+    lane.break_one();
+    let terms = Terms { deadline: Instant::now() + PATIENCE, share: None, gone: &|| false };
+    let put = || lane.call(&request(Method::Put, "/1"), &terms).unwrap().status;
+    assert_eq!((put(), put()), (500, 200));
 }
 
 #[test]
@@ -99,8 +126,9 @@ fn a_server_that_has_died_is_built_anew_once_and_every_connection_goes_on() {
     lane.kill_server();
     lane.break_one();
     // Over each connection several times: those to the old server, too.
-    let broken = (0..9).filter(|i| lane.ask(&format!("/{i}")).status != 200).count();
-    assert_eq!(broken, 1, "only the request whose connection broke");
+    for i in 0..9 {
+        lane.answers(&format!("/{i}"));
+    }
     assert_eq!((lane.meters.lane_breaks.get(), lane.meters.lane_rebuilds.get()), (1, 1));
 }
 
@@ -125,9 +153,9 @@ fn a_request_in_flight_is_answered_while_its_server_is_replaced() {
 }
 
 #[test]
-fn more_requests_than_may_wait_are_shed() {
-    let Bench { mut lane, begun, release } = bench(1);
-    lane.max_waiting = 0;
+fn more_requests_than_may_wait_are_shed_at_once() {
+    let limits = Limits { lane_workers: 1, lane_waiting: 0, ..Limits::default() };
+    let Bench { lane, begun, release } = bench_with(Limits { lane_wait: PATIENCE, ..limits });
     thread::scope(|scope| {
         let held = scope.spawn(|| lane.ask(HELD));
         begun.recv_timeout(PATIENCE).unwrap();
@@ -138,4 +166,79 @@ fn more_requests_than_may_wait_are_shed() {
         assert_eq!(held.join().unwrap().status, 200);
     });
     assert_eq!(lane.meters.lane_shed.get(), 1);
+}
+
+#[test]
+fn no_request_waits_longer_than_it_may() {
+    let lane_wait = Duration::from_millis(1);
+    let Bench { lane, begun, release } =
+        bench_with(Limits { lane_workers: 1, lane_wait, ..Limits::default() });
+    thread::scope(|scope| {
+        let held = scope.spawn(|| lane.ask(HELD));
+        begun.recv_timeout(PATIENCE).unwrap();
+        // Its own deadline is a minute away, and nobody ends the one before it.
+        assert_eq!(lane.ask("/1").status, 503);
+        release.send(()).unwrap();
+        assert_eq!(held.join().unwrap().status, 200);
+    });
+    assert_eq!(lane.meters.lane_shed.get(), 1);
+}
+
+#[test]
+fn a_group_has_its_share_of_the_workers_and_the_others_have_the_rest() {
+    let Bench { lane, begun, release } = bench(4);
+    let ask = |group, target| lane.ask_for(Some(group), target, &|| false).unwrap();
+    thread::scope(|scope| {
+        let held: Vec<_> = (0..5).map(|_| scope.spawn(|| ask("slow", HELD))).collect();
+        for _ in 0..2 {
+            begun.recv_timeout(PATIENCE).unwrap();
+        }
+        wait_until("three wait", || lane.shares.room.len() == 3);
+        for _ in 0..20 {
+            assert_eq!(ask("quick", "/quick").status, 200);
+        }
+        assert!(begun.try_recv().is_err(), "a share is half of the workers");
+        for _ in 0..5 {
+            release.send(()).unwrap();
+        }
+        assert!(held.into_iter().all(|asked| asked.join().unwrap().status == 200));
+    });
+    assert_eq!((lane.meters.lane_requests.get(), lane.meters.lane_shed.get()), (25, 0));
+}
+
+#[test]
+fn a_group_has_half_of_the_waiting_room() {
+    let limits = Limits { lane_workers: 2, lane_waiting: 4, ..Limits::default() };
+    let Bench { lane, begun, release } = bench_with(Limits { lane_wait: PATIENCE, ..limits });
+    let ask = |group| lane.ask_for(Some(group), HELD, &|| false).unwrap().status;
+    thread::scope(|scope| {
+        let mut held = Vec::new();
+        for (n, group) in ["slow", "other"].into_iter().enumerate() {
+            held.push(scope.spawn(move || ask(group)));
+            begun.recv_timeout(PATIENCE).unwrap();
+            held.extend((0..2).map(|_| scope.spawn(move || ask(group))));
+            wait_until("two more wait", || lane.shares.room.len() == 2 * (n + 1));
+            assert_eq!(ask(group), 503);
+        }
+        held.iter().for_each(|_| release.send(()).unwrap());
+        assert!(held.into_iter().all(|asked| asked.join().unwrap() == 200));
+    });
+}
+
+#[test]
+fn a_request_whose_client_has_gone_while_it_waited_is_not_begun() {
+    let Bench { lane, begun, release } = bench(1);
+    thread::scope(|scope| {
+        let held = scope.spawn(|| lane.ask(HELD));
+        begun.recv_timeout(PATIENCE).unwrap();
+        let waiting = scope.spawn(|| lane.ask_for(None, HELD, &|| true));
+        wait_until("one waits", || lane.shares.room.len() == 1);
+        release.send(()).unwrap();
+        assert_eq!(held.join().unwrap().status, 200);
+        assert_eq!(waiting.join().unwrap(), None);
+        assert!(begun.try_recv().is_err());
+    });
+    assert_eq!(lane.meters.lane_abandoned.get(), 1);
+    // Who need not wait is not asked.
+    assert!(lane.ask_for(None, "/1", &|| true).is_some());
 }
