@@ -61,7 +61,8 @@ Origins:
 Flags go before the environment (LARDER_LISTEN, LARDER_PEERS, ...: all but --group), that
 goes before the file, and the file before the defaults. Every node needs the same --peers,
 its own address among them. SIGTERM lets requests in flight finish. With TLS, SIGHUP reads
-its files anew, and the peers are https://HOST:PORT.
+its files anew, and the peers are https://HOST:PORT. Sockets from systemd (LISTEN_FDS) named
+\"peer\" and \"api\", or in this order, go before --listen and --api.
 
 Example:
   larder serve --listen 10.0.0.1:8001 --peers 10.0.0.1:8001,10.0.0.2:8001 \\
@@ -105,6 +106,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", env = "LARDER_SNAPSHOT_EVERY", hide_env = true)]
     #[arg(value_parser = humantime::parse_duration)]
     pub(super) snapshot_every: Option<Duration>,
+    /// When told to stop, go on this long with /readyz failing [default: 0s]
+    #[arg(long, value_name = "TIME", env = "LARDER_DRAIN_GRACE", hide_env = true)]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub(super) drain_grace: Option<Duration>,
     /// What the nodes agree on; the same on each [default: native]
     #[arg(long, value_name = "NAME", env = "LARDER_DIALECT", hide_env = true)]
     pub(super) dialect: Option<Dialect>,

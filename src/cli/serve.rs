@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use larder::{Error, GroupConfig, Node, NodeConfig, SnapshotEvent, TlsConfig};
 
+use super::activation;
 use super::args::ServeArgs;
 use super::end::{Ending, Exit};
 use super::signals::{Signals, Wish};
@@ -19,13 +20,16 @@ const DRAIN: Duration = Duration::from_secs(8);
 const CUT_OFF: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
+    // First of all: it takes them out of the environment, which only one thread may change.
+    let sockets = activation::sockets()?;
     let config = settings(args)?;
     let mut signals = Signals::catch()?;
     let schemes = [&config.peer_tls, &config.api_tls].map(scheme);
     if schemes.contains(&"https") {
         signals.catch_reload()?;
     }
-    let node = Node::start_with(config, tell)?;
+    let grace = config.drain_grace;
+    let node = Node::start_on(sockets, config, tell)?;
     say(&announcement(&node, schemes));
     while signals.wait() == Wish::Reload {
         match node.pool().reload_tls() {
@@ -33,7 +37,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
             Err(error) => say(&format!("TLS stays as it was: {error}")),
         }
     }
-    match drain(node) {
+    match drain(node, grace) {
         Ok(true) => {}
         Ok(false) => say(&format!("cut off the requests that had not finished after {DRAIN:?}")),
         Err(_) => {
@@ -54,6 +58,7 @@ fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
     config.api = args.api.or(config.api);
     config.advertise = args.advertise.or(config.advertise);
     config.peers = args.peers.unwrap_or(config.peers);
+    config.drain_grace = args.drain_grace.unwrap_or(config.drain_grace);
     config.dialect = args.dialect.unwrap_or(config.dialect);
     config.snapshot = args.snapshot.or(config.snapshot);
     config.snapshot_every = args.snapshot_every.unwrap_or(config.snapshot_every);
@@ -106,10 +111,10 @@ fn announcement(node: &Node, [peer, api]: [&str; 2]) -> String {
 }
 
 /// Whether all requests finished in time; an error when not even their end did.
-fn drain(node: Node) -> Result<bool, RecvTimeoutError> {
+fn drain(node: Node, grace: Duration) -> Result<bool, RecvTimeoutError> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(node.shutdown(DRAIN)));
-    told.recv_timeout(DRAIN + CUT_OFF)
+    told.recv_timeout(grace + DRAIN + CUT_OFF)
 }
 
 /// Says what has become of a snapshot; that one was written goes without saying.

@@ -53,6 +53,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("httparse", &["serve"]),
     ("humantime", &["config", "cli"]),
     ("itoa", &["serve"]),
+    ("listenfd", &["cli"]),
     ("md5", &["ring"]),
     ("once_cell", &["sync"]),
     ("parking_lot", &["sync"]),
