@@ -101,8 +101,7 @@ impl Node {
             Some(folder) => Some(snapshots::restore(folder, &groups, &listener)?),
             None => None,
         };
-        let pool = start_pool(sockets, &config)?;
-        groups.iter().try_for_each(|group| pool.adopt(group.clone()))?;
+        let pool = start_pool(sockets, &config, &groups)?;
         let start = |files| Snapshots::start(files, config.snapshot_every, listener);
         let snapshots = restored.map(start).transpose()?;
         Ok(Self { pool, groups, snapshots })
@@ -148,11 +147,12 @@ fn options(group: &GroupConfig, node: &NodeConfig) -> GroupOptions {
     options
 }
 
-fn start_pool(sockets: Sockets, config: &NodeConfig) -> Result<HttpPool> {
+fn start_pool(sockets: Sockets, config: &NodeConfig, groups: &[Group]) -> Result<HttpPool> {
     let mut builder = HttpPool::builder()
         .listen(config.listen.trim_end_matches('/'))
         .dialect(config.dialect)
         .drain_grace(config.drain_grace)
+        .groups(groups.iter().cloned())
         .limits(config.limits.clone());
     if let Some(tls) = &config.peer_tls {
         builder = builder.peer_tls(tls.clone());

@@ -12,6 +12,7 @@ use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
 use crate::client::Scheme;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::serve::{Gate, Limits, Listener, Service};
 use crate::tls::{Section, Tls, TlsConfig};
 use crate::wire::Dialect;
@@ -40,6 +41,7 @@ pub struct HttpPoolBuilder {
     peer_tls: Option<TlsConfig>,
     api_tls: Option<TlsConfig>,
     drain_grace: Duration,
+    groups: Vec<Group>,
     listener: Option<Arc<TcpListener>>,
     api_listener: Option<Arc<TcpListener>>,
 }
@@ -108,6 +110,12 @@ impl HttpPoolBuilder {
         Self { api_tls: Some(tls), ..self }
     }
 
+    /// Groups that stood alone so far, and are served from the first request on: one that waits
+    /// on a [`listener`](Self::listener) comes at once. More can be made later. Defaults to none.
+    pub fn groups(self, groups: impl IntoIterator<Item = Group>) -> Self {
+        Self { groups: groups.into_iter().collect(), ..self }
+    }
+
     /// How long [`HttpPool::shutdown`] goes on as before while `/readyz` says that the node is
     /// draining: as long as a load balancer takes to see it and to send its requests elsewhere.
     /// Defaults to 0.
@@ -120,8 +128,9 @@ impl HttpPoolBuilder {
     /// # Errors
     ///
     /// [`Error::BadPeer`] for an address that is not `http://host:port`,
-    /// [`Error::SelfNotInPeers`], [`Error::BadSetting`] (also for the files of TLS), and
-    /// [`Error::Io`] when an address cannot be listened on or threads cannot be started.
+    /// [`Error::SelfNotInPeers`], [`Error::GroupExists`], [`Error::BadSetting`] (also for the
+    /// files of TLS), and [`Error::Io`] when an address cannot be listened on or threads cannot
+    /// be started.
     pub fn start(self) -> Result<HttpPool> {
         let peer_tls = read(Section::Peer, self.peer_tls.as_ref())?;
         let api_tls = read(Section::Api, self.api_tls.as_ref())?;
@@ -142,6 +151,7 @@ impl HttpPoolBuilder {
             api_meters: Arc::default(),
             tls: [&peer_tls, &api_tls].into_iter().flatten().cloned().collect(),
         });
+        self.groups.into_iter().try_for_each(|group| shared.adopt(group))?;
         let gate = |name, listener: Option<_>, tls, service: Arc<dyn Service>, meters| {
             let start = |listener| Gate::start(name, listener, tls, service, &self.limits, meters);
             listener.map(start).transpose()

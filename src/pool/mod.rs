@@ -150,14 +150,8 @@ impl HttpPool {
         getter: impl Getter,
     ) -> Result<Group> {
         let group = options.build(name, getter)?;
-        self.adopt(group.clone())?;
+        self.shared.adopt(group.clone())?;
         Ok(group)
-    }
-
-    /// Serves a group that stood alone so far.
-    pub(crate) fn adopt(&self, group: Group) -> Result<()> {
-        group.register_peers(Arc::clone(&self.shared.peers) as Arc<dyn PeerPicker>)?;
-        self.shared.groups.add(group)
     }
 
     /// Answers a peer's request that a tiny_http server of the program's own has received.
@@ -216,6 +210,12 @@ impl HttpPool {
 }
 
 impl Shared {
+    /// Serves a group that stood alone so far.
+    fn adopt(&self, group: Group) -> Result<()> {
+        group.register_peers(Arc::clone(&self.peers) as Arc<dyn PeerPicker>)?;
+        self.groups.add(group)
+    }
+
     /// Whose share of a lane a load of `group` takes; a group that is alone has it all.
     fn share(&self, group: &Group) -> Option<String> {
         (self.groups.view().iter().len() > 1).then(|| group.name().to_owned())

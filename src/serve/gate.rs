@@ -90,7 +90,11 @@ impl Gate {
 
     /// Stops accepting, and tells from now on whoever asks to come no more.
     pub(crate) fn begin_drain(&self, deadline: Instant) {
-        if self.shared.drain.set(Drain::until(deadline)).is_ok() {
+        self.begin(Drain::until(deadline));
+    }
+
+    fn begin(&self, drain: Drain) {
+        if self.shared.drain.set(drain).is_ok() {
             self.wake_acceptor();
         }
     }
@@ -251,3 +255,6 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     }
     addr
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The binary, through its flags, its signals and its ports.
 
 pub(crate) mod process;
+#[cfg(target_os = "linux")]
+mod restarts;
 mod warm;
 
 use std::fs;

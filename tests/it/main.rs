@@ -22,6 +22,8 @@ mod mounted;
 mod tls;
 #[cfg(target_os = "linux")]
 mod stopping;
+mod drains;
+mod overload;
 #[cfg(target_os = "linux")]
 mod attacks;
 mod tidy;

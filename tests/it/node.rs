@@ -216,6 +216,7 @@ fn start(limits: &str, origin: &TestOrigin) -> HttpPool {
         let time = Duration::from_millis(value as u64);
         match name {
             "connections" => set.connections = value,
+            "connections_per_address" => set.connections_per_address = value,
             "lane_workers" => set.lane_workers = value,
             "head_timeout" => set.head_timeout = time,
             "body_timeout" => set.body_timeout = time,
@@ -252,6 +253,7 @@ fn count(pool: &HttpPool, origin: &TestOrigin, name: &str) -> u64 {
         "open" => stats.open,
         "connections" => stats.connections,
         "connections_refused" => stats.connections_refused,
+        "addresses_refused" => stats.addresses_refused,
         "accept_errors" => stats.accept_errors,
         "requests" => stats.requests,
         "requests_refused" => stats.requests_refused,

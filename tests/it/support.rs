@@ -77,6 +77,11 @@ impl Client {
         self.answer()
     }
 
+    /// Whether an answer begins, or the other side has closed instead.
+    pub(crate) fn begins(&mut self) -> io::Result<bool> {
+        Ok(!self.stream.fill_buf()?.is_empty())
+    }
+
     /// Reads one answer whole.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         let mut answer = self.head()?;

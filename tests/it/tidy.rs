@@ -70,7 +70,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("shuttle", &["sync", "models"]),
     ("signal_hook", &["cli"]),
     ("socket2", &["serve", "pool"]),
-    ("tempfile", &["cli", "group", "node", "origin", "snapshot", "tls"]),
+    ("tempfile", &["cli", "group", "node", "origin", "serve", "snapshot", "tls"]),
     ("tiny_http", &["serve", "pool"]),
     ("toml", &["config"]),
     ("triomphe", &["byte_view"]),

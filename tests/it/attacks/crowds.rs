@@ -1,6 +1,6 @@
 //! Many connections at once, and connections that end the wrong way.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -68,6 +68,36 @@ fn connections_over_the_cap_get_a_503_and_accepting_goes_on() {
         });
     }
     assert!(node.count("connections_refused") >= 4 * CAP as u64);
+    node.settles();
+}
+
+/// A client of another address of this machine.
+fn elsewhere(addr: SocketAddr) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    socket.connect(&addr.into()).unwrap();
+    Client::from(TcpStream::from(socket))
+}
+
+#[test]
+fn an_address_over_its_cap_gets_a_503_and_others_are_served() {
+    const CAP: usize = 8;
+    let mut node = Node::start(&[("connections_per_address", CAP)]);
+    for addr in [node.peer, node.api] {
+        let mut taken: Vec<Client> = (0..CAP).map(|_| Client::connect(addr)).collect();
+        for client in &mut taken {
+            assert_eq!(client.get("/healthz").unwrap().status, 200);
+        }
+        let answer = Client::connect(addr).answer().unwrap();
+        assert!(answer.text().contains("from this address"), "{answer:?}");
+        assert_eq!(elsewhere(addr).get("/healthz").unwrap().status, 200);
+        drop(taken.pop());
+        wait_until("there is room again", || {
+            Client::connect(addr).get("/healthz").is_ok_and(|answer| answer.status == 200)
+        });
+    }
+    assert!(node.count("addresses_refused") >= 2);
+    assert!(node.count("connections_refused") >= node.count("addresses_refused"));
     node.settles();
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -39,18 +40,38 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(args);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// As systemd starts it: with sockets for peers and for clients that listen already.
+    fn start_on(args: &[&str], peer: &TcpListener, api: &TcpListener) -> Self {
+        // A command of std's takes three descriptors; the shell moves them to where they belong.
+        let script = "exec 3<&0 4<&1 </dev/null >&2; export LISTEN_PID=$$; exec \"$@\"";
+        let larder = command(args);
+        let mut shell = Command::new("sh");
+        for (name, value) in larder.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.args(["-c", script, "sh"]).arg(larder.get_program()).args(larder.get_args());
+        shell.env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", "peer:api");
+        let handle =
+            |listener: &TcpListener| Stdio::from(OwnedFd::from(listener.try_clone().unwrap()));
+        shell.stdin(handle(peer)).stdout(handle(api));
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let mut child = command(args)
-            .envs(environment.iter().copied())
-            .env("TMPDIR", temp.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.env("TMPDIR", temp.path()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, lines) = mpsc::channel();
-        let streams: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for stream in streams {
+        let stdout = child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>);
+        let stderr: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
+        for stream in stdout.into_iter().chain([stderr]) {
             let tell = tell.clone();
             // Reads on when nobody listens any more: the pipe must not fill up.
             std::thread::spawn(move || {
@@ -123,8 +144,15 @@ pub(super) struct Node {
 impl Node {
     /// None when it ended before it listened.
     pub(super) fn start(args: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
-        let args: Vec<&str> = ["serve"].iter().chain(args).copied().collect();
-        let process = Process::start(&args, environment);
+        Self::listening(Process::start(&[&["serve"], args].concat(), environment))
+    }
+
+    /// A node on sockets that listen already.
+    pub(super) fn on(peer: &TcpListener, api: &TcpListener, args: &[&str]) -> Self {
+        Self::listening(Process::start_on(&[&["serve"], args].concat(), peer, api)).unwrap()
+    }
+
+    fn listening(process: Process) -> Option<Self> {
         let mut said = Vec::new();
         loop {
             let line = process.line_with("larder: ")?;
