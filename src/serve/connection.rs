@@ -83,7 +83,8 @@ impl Connection {
             let keep_alive = keep_alive && !self.shared.is_draining();
             self.write(&answer, keep_alive, method != Method::Head)?;
             self.socket.busy.store(!self.input.is_empty(), Ordering::SeqCst);
-            if !keep_alive || self.shared.is_draining() {
+            // Only who has been told so: another one may have sent its next request.
+            if !keep_alive {
                 return self.linger();
             }
         }
