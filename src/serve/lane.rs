@@ -84,6 +84,10 @@ impl Lane {
             let reason = "is 0, so nothing could ever be loaded: allow at least 1";
             return Err(Error::bad_setting("lane_workers", reason));
         }
+        if limits.lane_workers_per_group == Some(0) {
+            let reason = "is 0, so no group could ever load: allow at least 1, or leave it out";
+            return Err(Error::bad_setting("lane_workers_per_group", reason));
+        }
         let (give_back, idle) = channel::bounded(workers);
         let server = Arc::new(Server::start(name, &service, workers)?);
         let lane = Self {

@@ -44,7 +44,7 @@ struct State {
 impl Shares {
     pub(super) fn new(limits: &Limits) -> Self {
         let half = limits.lane_workers.div_ceil(2);
-        let most = limits.lane_workers_per_group.unwrap_or(half).max(1);
+        let most = limits.lane_workers_per_group.unwrap_or(half);
         let room = Room { most: limits.lane_waiting, waiting: AtomicUsize::new(0) };
         Self { most, room, groups: Mutex::default() }
     }

@@ -242,3 +242,19 @@ fn a_request_whose_client_has_gone_while_it_waited_is_not_begun() {
     // Who need not wait is not asked.
     assert!(lane.ask_for(None, "/1", &|| true).is_some());
 }
+
+#[test]
+fn a_lane_on_which_nothing_could_be_loaded_is_refused() {
+    let echo = || {
+        Arc::new(Echo { begun: Mutex::new(mpsc::channel().0), held: Mutex::new(mpsc::channel().1) })
+    };
+    for (limits, name) in [
+        (Limits { lane_workers: 0, ..Limits::default() }, "lane_workers"),
+        (Limits { lane_workers_per_group: Some(0), ..Limits::default() }, "lane_workers_per_group"),
+    ] {
+        let refused = Lane::start("test", echo(), &limits, Arc::default());
+        assert!(
+            matches!(refused.err(), Some(Error::BadSetting { setting, .. }) if setting == name)
+        );
+    }
+}
