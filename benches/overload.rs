@@ -37,6 +37,7 @@ fn main() {
         Table::new(&["hits over 64 connections", "requests/s", "p99 us", "rate of alone", "p99"]);
     compare(&mut table, "500 idle connections", &node, slice, |round| {
         let silent: Vec<TcpStream> = (0..IDLE).map(|_| connect(node.addr())).collect();
+        node.wait_for_open(IDLE);
         round();
         drop(silent);
     });
@@ -44,7 +45,7 @@ fn main() {
         node.beside_slow_loads(round);
     });
     table.print();
-    println!("\nratios are medians of {ROUNDS} rounds, each beside the measure just before.\n");
+    println!("\nratios are medians of {ROUNDS} rounds, each beside the measure next to it.\n");
     shed();
     crowd(&node);
 }
@@ -58,9 +59,21 @@ fn compare(
     within: impl Fn(&mut dyn FnMut()),
 ) {
     let (mut alone, mut beside) = (Measured::default(), Measured::default());
-    for _ in 0..ROUNDS {
+    // Threads that start or end cost more than those that wait.
+    let mut measure_alone = || {
+        node.wait_for_open(0);
         alone.run(node, slice);
-        within(&mut || beside.run(node, slice));
+        node.wait_for_open(0);
+    };
+    for round in 0..ROUNDS {
+        // A machine that is busier every moment is so for both.
+        if round % 2 == 0 {
+            measure_alone();
+            within(&mut || beside.run(node, slice));
+        } else {
+            within(&mut || beside.run(node, slice));
+            measure_alone();
+        }
     }
     let rates = beside.samples.iter().zip(&alone.samples);
     let rate = median(rates.map(|(beside, alone)| beside.per_second() / alone.per_second()));
@@ -151,6 +164,11 @@ impl Node {
         Client::connect(self.addr(), &format!("/api/quick/{key}"), &value(&key, VALUE_BYTES))
     }
 
+    /// Waits until so many connections are open.
+    fn wait_for_open(&self, connections: usize) {
+        wait_until(|| self.pool.api_listener_stats().open == connections as u64);
+    }
+
     /// Runs `round` while the slow group has all workers that it may have.
     fn beside_slow_loads(&self, round: impl FnOnce()) {
         let share = Limits::default().lane_workers / 2;
@@ -161,11 +179,7 @@ impl Node {
             stream
         };
         let asking: Vec<TcpStream> = (0..share).map(ask).collect();
-        let deadline = Instant::now() + PATIENCE;
-        while self.slow.stats().getters_running < share as u64 {
-            assert!(Instant::now() < deadline, "the share does not fill");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until(|| self.slow.stats().getters_running == share as u64);
         round();
         self.origin.end_round();
         for mut stream in asking {
@@ -173,6 +187,14 @@ impl Node {
             stream.read_to_end(&mut answer).expect("an answer");
             assert!(answer.starts_with(b"HTTP/1.1 200 "), "it was one of those that load");
         }
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in time");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

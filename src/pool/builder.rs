@@ -71,8 +71,9 @@ impl HttpPoolBuilder {
     /// says: systemd opened it, or a process that runs before this one and after it. Defaults
     /// to none.
     ///
-    /// The socket may be others' too: when the pool ends, connections that it has not taken stay
-    /// in the socket's queue, for whoever takes over.
+    /// The socket may be others' too: it is put into blocking mode and otherwise left as it is.
+    /// When the pool ends, connections that it has not taken stay in the socket's queue, for
+    /// whoever takes over.
     pub fn listener(self, listener: TcpListener) -> Self {
         Self { listener: Some(Arc::new(listener)), ..self }
     }

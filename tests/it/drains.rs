@@ -15,6 +15,10 @@ const DRAINS: &str = "LARDER_TEST_DRAINS";
 const FEW: usize = 3;
 const CLIENTS: usize = 12;
 
+pub(crate) fn how_many() -> usize {
+    std::env::var(DRAINS).map_or(FEW, |drains| drains.parse().unwrap())
+}
+
 /// What has become of the requests of all clients.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -135,7 +139,7 @@ fn drain_under_load() -> (usize, usize) {
 
 #[test]
 fn a_drain_under_load_loses_no_request() {
-    let drains = std::env::var(DRAINS).map_or(FEW, |drains| drains.parse().unwrap());
+    let drains = how_many();
     let (mut answered, mut crossed) = (0, 0);
     for _ in 0..drains {
         let drain = drain_under_load();

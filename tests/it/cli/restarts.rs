@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::process::{Node, get};
-use crate::drains::{Habit, Tally};
+use crate::drains::{Habit, Tally, how_many};
 use crate::support::wait_until;
 
 const CLIENTS: usize = 8;
-const RESTARTS: usize = 3;
 
 #[test]
 fn a_restart_on_sockets_that_are_kept_refuses_nobody_and_loses_nothing() {
@@ -31,7 +30,7 @@ fn a_restart_on_sockets_that_are_kept_refuses_nobody_and_loses_nothing() {
             let tally = &tally;
             scope.spawn(move || tally.client(addr, habit, std::iter::repeat(path.to_owned())));
         }
-        for _ in 0..RESTARTS {
+        for _ in 0..how_many() {
             let enough = answered() + 20 * CLIENTS;
             wait_until("there is load", || answered() > enough);
             node.process.signal("TERM");
@@ -42,6 +41,7 @@ fn a_restart_on_sockets_that_are_kept_refuses_nobody_and_loses_nothing() {
         wait_until("it is served again", || answered() > enough);
         tally.stop.store(true, Ordering::SeqCst);
     });
+    println!("{} restarts: {tally:?}", how_many());
     assert_eq!(tally.lost.load(Ordering::SeqCst), 0, "{tally:?}");
     assert_eq!(tally.refused.load(Ordering::SeqCst), 0, "{tally:?}");
 }
