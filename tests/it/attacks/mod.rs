@@ -5,6 +5,7 @@ mod refused;
 mod crowds;
 mod slow;
 mod pipelined;
+mod mutator;
 mod mutations;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,6 +2,7 @@
 
 use std::net::{Shutdown, SocketAddr};
 
+use super::mutator::mutated;
 use crate::node::Node;
 use crate::support::Client;
 
@@ -14,54 +15,11 @@ const GOOD: &[&str] = &[
     "GET /api/g/good HTTP/1.1\r\nHost: x\r\n\r\n",
     "GET /_larder/g/good HTTP/1.1\r\nHost: x\r\nLarder-Within-Ms: 900\r\n\r\n",
     "HEAD /api/g/good HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
-    "PUT /api/g/good HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+    // A body, but nothing that writes: what is set would no longer be the value that is checked.
+    "GET /api/g/good HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
     "GET /api?key=good&group=g HTTP/1.0\r\nAccept: */*\r\n\r\n",
     "GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 ];
-
-const PIECES: &[&str] = &[
-    "\r\n",
-    "\n",
-    "\r",
-    "\0",
-    " ",
-    "\t",
-    ":",
-    "%",
-    "%2F",
-    "/",
-    "?",
-    "\u{e4}",
-    "\r\n\r\n",
-    "HTTP/2.0",
-    "Content-Length: 5\r\n",
-    "Content-Length: 99999999999999\r\n",
-    "Content-Length: +5\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Expect: 100-continue\r\n",
-    "Host: y\r\n",
-    "0\r\n\r\n",
-    "larder-lane-id: 1\r\n",
-    "Larder-Within-Ms: 0\r\n",
-    "Connection: upgrade\r\n",
-];
-
-fn mutated(rng: &mut fastrand::Rng) -> Vec<u8> {
-    let mut bytes = rng.choice(GOOD).unwrap().as_bytes().to_vec();
-    for _ in 0..rng.usize(1..6) {
-        let at = rng.usize(..=bytes.len());
-        let end = rng.usize(at..=bytes.len().min(at + 20));
-        match rng.u8(..6) {
-            0 if at < bytes.len() => bytes[at] = rng.u8(..),
-            1 => drop(bytes.drain(at..end)),
-            2 => drop(bytes.splice(at..at, bytes[at..end].to_vec())),
-            3 => bytes.truncate(at),
-            4 => bytes.extend_from_slice(rng.choice(GOOD).unwrap().as_bytes()),
-            _ => drop(bytes.splice(at..at, rng.choice(PIECES).unwrap().bytes())),
-        }
-    }
-    bytes
-}
 
 /// Sends `bytes` and no more, and waits for the end of whatever is answered.
 fn attack(addr: SocketAddr, bytes: &[u8]) {
@@ -82,11 +40,12 @@ fn attack(addr: SocketAddr, bytes: &[u8]) {
 fn ten_thousand_mutated_requests_harm_nobody() {
     let seed = std::env::var(SEED).map_or(0x1a4d_e401, |seed| seed.parse().unwrap());
     let mut rng = fastrand::Rng::with_seed(seed);
+    let good: Vec<String> = GOOD.iter().map(|&good| good.to_owned()).collect();
     let mut node = Node::start(&[]);
     for batch in 0..BATCHES {
         for i in 0..BATCH {
             let addr = if i % 2 == 0 { node.peer } else { node.api };
-            let bytes = mutated(&mut rng);
+            let bytes = mutated(&mut rng, &good);
             attack(addr, &bytes);
         }
         node.serves();
