@@ -1,9 +1,14 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-compare bench-churn proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-compare bench-churn fuzz malformed proto
 
 BENCH_ARGS ?=
 TRACES ?=
+SECONDS ?= 60
+FUZZ_TARGETS ?=
+REQUESTS ?= 1000000
+SEED ?=
+ONLY ?=
 COMPARE := cargo run --release --quiet --locked --manifest-path benches/compare/Cargo.toml --bin
 GENERATE := cargo run --quiet --locked --manifest-path proto/gen/Cargo.toml
 
@@ -24,6 +29,7 @@ fmt: ## is everything formatted?
 	cargo fmt --check
 	cargo fmt --check --manifest-path proto/gen/Cargo.toml
 	cargo fmt --check --manifest-path benches/compare/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## lints, with warnings denied
 	cargo clippy --all-targets -- -D warnings
@@ -66,6 +72,12 @@ bench-compare: ## larder's cache beside others (TRACES='files'; installs memcach
 
 bench-churn: ## does memory stay bounded? (BENCH_ARGS='--seconds 600' for the long run)
 	$(COMPARE) churn -- $(BENCH_ARGS)
+
+fuzz: ## arbitrary bytes for every reader (SECONDS=600 for each; needs nightly, g++)
+	sh fuzz/run.sh $(SECONDS) $(FUZZ_TARGETS)
+
+malformed: ## a million malformed requests to a running node (REQUESTS, SEED, ONLY=one again)
+	cargo bench --bench malformed -- --requests $(REQUESTS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)

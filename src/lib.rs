@@ -70,6 +70,10 @@ mod node;
 // Every order of events that matters, tried.
 #[cfg(all(test, shuttle))]
 mod models;
+// Arbitrary bytes, read.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use byte_view::ByteView;
 pub use config::{GroupConfig, NodeConfig};

@@ -22,6 +22,8 @@ pub(crate) use conditional::{Conditions, apply as apply_conditions};
 pub(crate) use drain::Listener;
 pub(crate) use gate::Gate;
 pub(crate) use head::Method;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use head::parse as parse_head;
 pub use limits::Limits;
 pub use meters::ListenerStats;
 pub(crate) use meters::Meters;

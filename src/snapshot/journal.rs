@@ -164,7 +164,7 @@ fn scan(file: &File, id: u64, mut each: impl FnMut(u64)) -> io::Result<bool> {
     Ok(true)
 }
 
-fn header(id: u64) -> [u8; HEADER_BYTES as usize] {
+pub(super) fn header(id: u64) -> [u8; HEADER_BYTES as usize] {
     let mut header = [0; HEADER_BYTES as usize];
     header[..8].copy_from_slice(&MAGIC);
     header[16..24].copy_from_slice(&id.to_le_bytes());

@@ -25,6 +25,8 @@ mod format;
 mod journal;
 mod read;
 mod write;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod sealing;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 
