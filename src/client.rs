@@ -4,6 +4,7 @@
 //! is linear in the hosts.
 
 mod secure;
+mod transport;
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector, NextTimeout};
 use ureq::{Agent, Body, http};
 
 use crate::error::{Error, Result};
@@ -23,6 +24,7 @@ use crate::sync::Mutex;
 use crate::tls::Tls;
 use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec, WITHIN_MS};
 use secure::Secure;
+use transport::Tcp;
 
 /// Bytes of a peer's answer beyond the value itself, at most.
 const FRAME_BYTES: usize = 1 << 10;
@@ -80,7 +82,7 @@ impl HttpPeer {
             // ureq needs room for the whole head, and a long key is three times as long escaped.
             .output_buffer_size(limits.head_bytes)
             .build();
-        let connector = DefaultConnector::new().chain(Secure::new(tls, limits.handshake_timeout));
+        let connector = Tcp.chain(Secure::new(tls, limits.handshake_timeout));
         let addresses = Addresses { host_and_port, known: Mutex::new(None) };
         Ok(Self {
             url: url.to_owned(),
