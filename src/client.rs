@@ -7,7 +7,7 @@ mod secure;
 mod transport;
 
 use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::peer::{Peer, PeerError};
 use crate::serve::Limits;
 use crate::sync::Mutex;
 use crate::tls::Tls;
-use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec, WITHIN_MS};
+use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec};
 use secure::Secure;
 use transport::Tcp;
 
@@ -36,11 +36,15 @@ const ADDRESS_AGE: Duration = Duration::from_secs(10);
 /// A peer asked to answer within less than this may well answer too early.
 const SHORT: Duration = Duration::from_millis(20);
 
+/// [`WITHIN_MS`], as ureq has names.
+const WITHIN: http::HeaderName = http::HeaderName::from_static("larder-within-ms");
+
 /// Another node, reached over HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpPeer {
     url: String,
-    base: String,
+    /// Parsed once: a call's own has this one's host and a path of its own.
+    origin: http::Uri,
     spec: &'static Spec,
     agent: Agent,
     call: Duration,
@@ -75,6 +79,7 @@ impl HttpPeer {
             .accept("")
             .accept_encoding("")
             .timeout_connect(Some(limits.peer_connect))
+            .timeout_global(Some(limits.peer_call))
             .max_idle_connections(limits.lane_workers)
             .max_idle_connections_per_host(limits.lane_workers)
             .max_idle_age(IDLE_AGE.min(limits.idle_timeout / 2))
@@ -83,10 +88,11 @@ impl HttpPeer {
             .output_buffer_size(limits.head_bytes)
             .build();
         let connector = Tcp.chain(Secure::new(tls, limits.handshake_timeout));
+        let origin = url.parse().map_err(|_| bad_peer(url, "is not an address"))?;
         let addresses = Addresses { host_and_port, known: Mutex::new(None) };
         Ok(Self {
             url: url.to_owned(),
-            base: format!("{url}{}", dialect.spec().base),
+            origin,
             spec: dialect.spec(),
             agent: Agent::with_parts(config, connector, addresses),
             call: limits.peer_call,
@@ -108,21 +114,24 @@ impl HttpPeer {
         let budget = deadline.saturating_duration_since(started).min(self.call);
         // The peer is to say that it is still loading before this call is given up.
         let within = budget * 3 / 4;
-        let url = format!("{}{}/{}", self.base, wire::escape(group), wire::escape(key));
-        let response = match self.send(&url, within, budget) {
+        let uri = self.uri(group, key).map_err(|error| self.failed(error))?;
+        let response = match self.send(&uri, within, budget) {
             // The peer closed a pooled connection just when it was used; it has not answered,
             // and a get does no harm twice.
             Err(error) if is_cut(&error) => {
                 let rest = budget.saturating_sub(started.elapsed());
-                self.send(&url, within.min(rest * 3 / 4), rest)
+                self.send(&uri, within.min(rest * 3 / 4), rest)
             }
             sent => sent,
         };
-        let response = response.map_err(|error| self.failed(error))?;
+        let response = response.map_err(|error| match error {
+            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => self.bad(error),
+            error => self.failed(error),
+        })?;
         let (head, body) = response.into_parts();
-        let body = self.read(&head, body).map_err(|error| self.failed(error))?;
+        let body = self.read(&head, body)?;
         if head.status == 200 {
-            return wire::decode(self.spec, group, key, body).map_err(|error| self.failed(error));
+            return wire::decode(self.spec, group, key, body).map_err(|error| self.bad(error));
         }
         let code = head.headers.get(ERROR_CODE).and_then(|value| value.to_str().ok());
         let refused =
@@ -134,40 +143,54 @@ impl HttpPeer {
         Err(error)
     }
 
+    fn uri(&self, group: &str, key: &str) -> Result<http::Uri, http::Error> {
+        let mut parts = self.origin.clone().into_parts();
+        parts.path_and_query = Some(wire::join(self.spec.base, group, key).try_into()?);
+        Ok(parts.try_into()?)
+    }
+
     fn send(
         &self,
-        url: &str,
+        uri: &http::Uri,
         within: Duration,
         budget: Duration,
     ) -> Result<http::Response<Body>, ureq::Error> {
-        self.agent
-            .get(url)
-            .header(WITHIN_MS, within.as_millis().to_string())
-            .config()
-            .timeout_global(Some(budget))
-            .build()
-            .call()
+        let mut request = http::Request::new(());
+        *request.uri_mut() = uri.clone();
+        request.headers_mut().insert(WITHIN, (within.as_millis() as u64).into());
+        // A request with settings of its own takes a copy of all the agent's.
+        if budget != self.call {
+            let config = self.agent.configure_request(request);
+            request = config.timeout_global(Some(budget)).build();
+        }
+        self.agent.run(request)
     }
 
     /// The body, whole: with a length, or chunked from a Go node, a cut is noticed.
-    fn read(&self, head: &http::response::Parts, mut body: Body) -> Result<Vec<u8>, String> {
-        let length = length(head)?;
-        if length.is_none() && self.spec.answers == Answers::Sealed {
-            return Err("the answer has no Content-Length".to_owned());
-        }
+    fn read(&self, head: &http::response::Parts, mut body: Body) -> Result<Vec<u8>, PeerError> {
         let limit = self.max_body;
+        let length = length(head).map_err(|error| self.bad(error))?;
+        if length.is_none() && self.spec.answers == Answers::Sealed {
+            return Err(self.bad("the answer has no Content-Length"));
+        }
         if let Some(length) = length.filter(|&length| length > limit) {
-            return Err(format!("the answer of {length} bytes is over the limit of {limit}"));
+            return Err(
+                self.bad(format!("the answer of {length} bytes is over the limit of {limit}"))
+            );
         }
         let mut bytes = Vec::with_capacity(length.unwrap_or_default());
         // Up to the end, which gives the connection back to the pool.
         let mut reader = body.as_reader().take(limit as u64 + 1);
-        reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        reader.read_to_end(&mut bytes).map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => self.failed(error),
+            _ => self.bad(format!("the answer was cut after {} bytes: {error}", bytes.len())),
+        })?;
         if bytes.len() > limit {
-            return Err(format!("the answer is over the limit of {limit} bytes"));
+            return Err(self.bad(format!("the answer is over the limit of {limit} bytes")));
         }
         if let Some(length) = length.filter(|&length| length != bytes.len()) {
-            return Err(format!("the answer was cut after {} of {length} bytes", bytes.len()));
+            let len = bytes.len();
+            return Err(self.bad(format!("the answer was cut after {len} of {length} bytes")));
         }
         // The value is cached as a part of these bytes: none to spare, which no budget counts.
         bytes.shrink_to_fit();
@@ -175,8 +198,15 @@ impl HttpPeer {
     }
 
     fn failed(&self, error: impl ToString) -> PeerError {
-        let (peer, message) = (self.url.clone(), error.to_string());
-        PeerError::Failed(Error::Peer { peer, message })
+        PeerError::Failed(self.error(error))
+    }
+
+    fn bad(&self, error: impl ToString) -> PeerError {
+        PeerError::BadAnswer(self.error(error))
+    }
+
+    fn error(&self, error: impl ToString) -> Error {
+        Error::Peer { peer: self.url.clone(), message: error.to_string() }
     }
 }
 
@@ -188,7 +218,7 @@ impl Peer for HttpPeer {
     fn get(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
         let answer = self.ask(group, key, deadline);
         let health = match answer {
-            Err(PeerError::Failed(_)) => Health::Failing,
+            Err(PeerError::Failed(_) | PeerError::BadAnswer(_)) => Health::Failing,
             _ => Health::Up,
         };
         self.health.store(health as u8, Ordering::Relaxed);
@@ -243,7 +273,7 @@ impl Scheme {
 
     /// The `host:port` of a peer's address, which must have the form `http://host:port`.
     pub(crate) fn host_and_port(self, url: &str) -> Result<String> {
-        let bad = |reason: &str| Error::BadPeer { peer: url.to_owned(), reason: reason.to_owned() };
+        let bad = |reason: &str| bad_peer(url, reason);
         let rest = url.strip_prefix(self.prefix()).ok_or_else(|| bad(self.not_this(url)))?;
         let uri: http::Uri = url.parse().map_err(|_| bad("is not an address"))?;
         if uri.path_and_query().is_some_and(|path| path != "/") || rest.contains(['/', '@', '#']) {
@@ -269,6 +299,10 @@ impl Scheme {
     }
 }
 
+fn bad_peer(url: &str, reason: &str) -> Error {
+    Error::BadPeer { peer: url.to_owned(), reason: reason.to_owned() }
+}
+
 /// The addresses of one peer.
 ///
 /// ureq's own resolver starts a thread for every request that has a timeout, also when a
@@ -276,7 +310,7 @@ impl Scheme {
 #[derive(Debug)]
 struct Addresses {
     host_and_port: String,
-    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+    known: Mutex<Option<(Instant, ResolvedSocketAddrs)>>,
 }
 
 impl Resolver for Addresses {
@@ -286,20 +320,22 @@ impl Resolver for Addresses {
         _config: &ureq::config::Config,
         _timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        // No lock is held over a look-up.
         let known = self.known.lock().clone();
-        let addresses = match known {
-            Some((since, addresses)) if since.elapsed() < ADDRESS_AGE => addresses,
-            _ => {
-                let addresses: Vec<_> = self.host_and_port.to_socket_addrs()?.collect();
-                *self.known.lock() = Some((Instant::now(), addresses.clone()));
-                addresses
-            }
-        };
-        let mut resolved = self.empty();
-        for address in addresses.into_iter().take(resolved_capacity()) {
-            resolved.push(address);
+        if let Some((since, addresses)) = known
+            && since.elapsed() < ADDRESS_AGE
+        {
+            return Ok(addresses);
         }
-        if resolved.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(resolved) }
+        let mut addresses = self.empty();
+        for address in self.host_and_port.to_socket_addrs()?.take(resolved_capacity()) {
+            addresses.push(address);
+        }
+        if addresses.is_empty() {
+            return Err(ureq::Error::HostNotFound);
+        }
+        *self.known.lock() = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
     }
 }
 
@@ -311,6 +347,12 @@ const fn resolved_capacity() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::WITHIN_MS;
+
+    #[test]
+    fn the_time_of_a_call_is_told_in_the_header_that_peers_read() {
+        assert_eq!(WITHIN, WITHIN_MS);
+    }
 
     #[test]
     fn a_peers_address_is_a_host_and_a_port() {

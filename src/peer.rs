@@ -29,8 +29,11 @@ pub enum PeerError {
     Answered(Error),
     /// The peer is alive and still loading; it may be asked again.
     StillLoading,
-    /// No valid answer: refused, cut off, too slow, or nonsense. The key is loaded here.
+    /// No answer: refused, cut off or too slow. The key is loaded here.
     Failed(Error),
+    /// An answer that cannot be believed: damaged, cut, or one to another key. The key is loaded
+    /// here.
+    BadAnswer(Error),
 }
 
 /// Says which peer owns a key.

@@ -35,6 +35,7 @@ pub(crate) struct Counters {
     pub(crate) shed: Counter,
     pub(crate) getter_panics: Counter,
     pub(crate) overdue_loads: Counter,
+    pub(crate) peer_bad_answers: Counter,
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_errors: Counter,
 }
@@ -72,6 +73,8 @@ pub struct Stats {
     pub getter_panics: u64,
     /// Getter calls that outlived `load_timeout`, so that a newer load took over their key.
     pub overdue_loads: u64,
+    /// Answers of peers that were damaged, cut, or to another key: served to nobody.
+    pub peer_bad_answers: u64,
     /// Snapshots written.
     pub snapshots: u64,
     /// Snapshots that could not be written or restored.
@@ -142,6 +145,7 @@ impl Counters {
             shed: self.shed.get(),
             getter_panics: self.getter_panics.get(),
             overdue_loads: self.overdue_loads.get(),
+            peer_bad_answers: self.peer_bad_answers.get(),
             snapshots: self.snapshots.get(),
             snapshot_errors: self.snapshot_errors.get(),
             ..Stats::default()

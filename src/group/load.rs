@@ -108,7 +108,11 @@ impl Group {
         // here. Once it has said that it is loading it is not dead, and gets what is left.
         let mut until = started + deadline.saturating_duration_since(started) / 2;
         loop {
-            match owner.get(self.name(), key, until) {
+            let answer = owner.get(self.name(), key, until);
+            if matches!(answer, Err(PeerError::BadAnswer(_))) {
+                self.inner.counters.peer_bad_answers.add_one();
+            }
+            match answer {
                 Ok(loaded) => return Some(Ok(self.land_copy(leader, key, loaded))),
                 Err(PeerError::Answered(error)) => {
                     self.inner.counters.loads_deduped.add_one();
@@ -116,14 +120,14 @@ impl Group {
                     return Some(Err(error));
                 }
                 // Only this caller's time is over: losing the flight lets a waiter lead.
-                Err(PeerError::StillLoading | PeerError::Failed(_)) if Instant::now() >= late => {
+                Err(_) if Instant::now() >= late => {
                     self.inner.counters.loads_deduped.add_one();
                     return Some(Err(self.too_late(key, started)));
                 }
                 // The peer is alive and its origin slow: a load here would be a second one.
                 Err(PeerError::StillLoading) => until = deadline,
                 // The load is carried out, and counted, when the getter is called.
-                Err(PeerError::Failed(_)) => {
+                Err(PeerError::Failed(_) | PeerError::BadAnswer(_)) => {
                     self.inner.counters.peer_errors.add_one();
                     leader.land(Asked::Failed, |_| ());
                     return None;

@@ -32,6 +32,7 @@ const COUNTERS: &[Field<Stats>] = &[
     ("shed", "Gets refused because a limit was reached", |s| s.shed),
     ("getter_panics", "Getter calls that panicked", |s| s.getter_panics),
     ("overdue_loads", "Getter calls that outlived their load timeout", |s| s.overdue_loads),
+    ("peer_bad_answers", "Answers of peers damaged, cut or to another key", |s| s.peer_bad_answers),
     ("snapshots", "Snapshots written", |s| s.snapshots),
     ("snapshot_errors", "Snapshots not written or not restored", |s| s.snapshot_errors),
 ];

@@ -12,7 +12,7 @@ pub use dialect::Dialect;
 pub(crate) use dialect::{Answers, Plus, Spec, Write};
 pub(crate) use failure::{ERROR_CODE, Refused, code, error_from_wire, error_to_wire};
 pub(crate) use message::{BeforeValue, decode, encode_before_value};
-pub(crate) use path::{BadPath, Named, escape, split};
+pub(crate) use path::{BadPath, Named, escape, join, split};
 pub(crate) use writes::{read_remove_keys, read_set};
 
 /// The header in which a caller says how many milliseconds it waits for an answer.

@@ -14,10 +14,27 @@ const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 /// Dots alone are escaped too: a proxy or a router would fold `.` and `..` away. No two readers
 /// of the family disagree about what this gives: a space is `%20`, a plus `%2B`.
 pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    push_escaped(&mut escaped, text);
+    escaped
+}
+
+/// The path below which `group` has `key`.
+pub(crate) fn join(base: &str, group: &str, key: &str) -> String {
+    // Enough when nothing is to be escaped.
+    let mut path = String::with_capacity(base.len() + group.len() + 1 + key.len());
+    path.push_str(base);
+    push_escaped(&mut path, group);
+    path.push('/');
+    push_escaped(&mut path, key);
+    path
+}
+
+fn push_escaped(path: &mut String, text: &str) {
     match text {
-        "." => "%2E".to_owned(),
-        ".." => "%2E%2E".to_owned(),
-        _ => utf8_percent_encode(text, &ESCAPED).to_string(),
+        "." => path.push_str("%2E"),
+        ".." => path.push_str("%2E%2E"),
+        _ => path.extend(utf8_percent_encode(text, &ESCAPED)),
     }
 }
 
@@ -77,7 +94,9 @@ mod tests {
     const BASE: &str = "/_larder/";
 
     fn path(group: &str, key: &str) -> String {
-        format!("{BASE}{}/{}", escape(group), escape(key))
+        let path = join(BASE, group, key);
+        assert_eq!(path, format!("{BASE}{}/{}", escape(group), escape(key)));
+        path
     }
 
     #[test]

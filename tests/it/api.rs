@@ -168,6 +168,7 @@ fn stats_and_metrics_tell_the_same() {
         ("local_loads", 1),
         ("local_load_errs", 0),
         ("server_requests", 0),
+        ("peer_bad_answers", 0),
     ] {
         assert_eq!(group[name], value, "{name}");
     }
@@ -182,6 +183,7 @@ fn stats_and_metrics_tell_the_same() {
     let metrics: BTreeMap<&str, &str> =
         text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' ')).collect();
     assert_eq!(metrics["larder_gets_total{group=\"scores\"}"], "3");
+    assert_eq!(metrics["larder_peer_bad_answers_total{group=\"scores\"}"], "0");
     assert_eq!(metrics["larder_hits_total{group=\"scores\"}"], "2");
     assert_eq!(metrics["larder_cache_items{group=\"scores\",type=\"main\"}"], "1");
     let samples = text.lines().filter(|line| !line.starts_with('#')).count();

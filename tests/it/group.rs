@@ -263,10 +263,14 @@ fn a_peers_final_answer_is_passed_on_and_a_failed_peer_is_replaced_by_the_getter
     assert_eq!((origin.total_loads(), group.stats().peer_errors), (0, 0));
 
     let broken = Error::Peer { peer: "http://scripted:1".into(), message: "cut".into() };
-    let (group, origin) = with_peer(Err(PeerError::Failed(broken)));
-    assert_eq!(group.get("k").unwrap(), "value of k");
-    let stats = group.stats();
-    assert_eq!((origin.loads("k"), stats.peer_errors, stats.main.items), (1, 1, 1));
+    for (error, bad) in [(PeerError::Failed(broken.clone()), 0), (PeerError::BadAnswer(broken), 1)]
+    {
+        let (group, origin) = with_peer(Err(error));
+        assert_eq!(group.get("k").unwrap(), "value of k");
+        let stats = group.stats();
+        assert_eq!((origin.loads("k"), stats.peer_errors, stats.main.items), (1, 1, 1));
+        assert_eq!(stats.peer_bad_answers, bad);
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Peers that fail, and peers whose answer is an error: what a get makes of each.
 
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use larder::testing::{Fault, TestOrigin};
-use larder::{Error, Group, GroupOptions, HttpPool, Limits};
+use larder::{Error, Group, GroupOptions, HttpPool, Limits, Stats};
 
 use crate::stub::{Reply, StubPeer};
 use crate::support::{PATIENCE, get, key_owned_by, wait_until};
@@ -140,6 +140,70 @@ fn an_answer_that_is_not_what_was_asked_for_is_not_taken() {
     // The value is right, but nothing proves it.
     let bare = |_: &str, _| Reply::Answer(head("200 OK\r\nContent-Length: 5", "\n\u{3}630"));
     Node::start().does_without_one_that(bare);
+}
+
+/// `bytes` with one bit of those from `start` on turned over, and which is up to `n`.
+fn flipped(mut bytes: Vec<u8>, start: usize, n: usize) -> Vec<u8> {
+    let at = start + n * 7_919 % (bytes.len() - start);
+    bytes[at] ^= 1 << (n % 8);
+    bytes
+}
+
+/// Gets 1,000 keys of a peer that answers to each as `reply` makes of the right answer, the
+/// start of its body and the number of the request.
+fn get_1000_of(reply: impl Fn(Vec<u8>, usize, usize) -> Reply + Send + Sync + 'static) -> Stats {
+    let (right, requests) = (Node::start(), AtomicUsize::new(0));
+    let stub = StubPeer::start(move |path, _| {
+        let n = requests.fetch_add(1, Ordering::SeqCst);
+        let bytes = right_answer(&right, path);
+        let body = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        reply(bytes, body, n)
+    });
+    let node = Node::start();
+    node.pool.set_peers([node.pool.url(), &stub.url()]).unwrap();
+    let keys = (0..10_000).map(|i| format!("key {i}"));
+    let owned = keys.filter(|key| node.pool.owner(key) == stub.url());
+    let keys: Vec<String> = owned.take(1_000).collect();
+    assert_eq!(keys.len(), 1_000);
+    std::thread::scope(|scope| {
+        for keys in keys.chunks(250) {
+            let group = &node.group;
+            scope.spawn(move || {
+                for key in keys {
+                    assert_eq!(group.get(key).unwrap(), TestOrigin::value(key).as_str());
+                }
+            });
+        }
+    });
+    let stats = node.group.stats();
+    assert_eq!(stats.peer_loads + stats.peer_errors, 1_000, "{stats:?}");
+    assert_eq!(stats.local_loads, stats.peer_errors);
+    stats
+}
+
+#[test]
+fn of_1000_damaged_cut_or_foreign_answers_none_is_served_and_all_are_counted() {
+    let earlier = Mutex::new(None);
+    let stats = get_1000_of(move |bytes, body, n| match n % 3 {
+        0 => Reply::Answer(flipped(bytes, body, n)),
+        1 => Reply::Last(bytes[..body + n % (bytes.len() - body)].to_vec()),
+        _ => {
+            // The right answer to the one before, or to none.
+            let foreign = earlier.lock().unwrap().replace(bytes);
+            Reply::Answer(foreign.unwrap_or_else(|| head("200 OK\r\nContent-Length: 0", "")))
+        }
+    });
+    assert_eq!((stats.peer_errors, stats.peer_bad_answers), (1_000, 1_000));
+}
+
+#[test]
+fn of_1000_answers_with_a_damaged_head_none_is_served_wrong() {
+    // The head's end tells the length: a longer one ends with the connection.
+    let stats = get_1000_of(|mut bytes, body, n| {
+        let rest = bytes.split_off(body);
+        Reply::Last([flipped(bytes, 0, n), rest].concat())
+    });
+    assert!(stats.peer_bad_answers > 100, "{stats:?}");
 }
 
 #[test]
