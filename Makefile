@@ -1,6 +1,6 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-compare bench-churn fuzz malformed proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-http bench-compare bench-churn fuzz malformed proto
 
 BENCH_ARGS ?=
 TRACES ?=
@@ -63,6 +63,9 @@ bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
 
 bench-go: ## larder beside a Go node (installs Debian's golang and wrk)
 	sh benches/go.sh
+
+bench-http: ## hits beside Go, nginx, memcached, hyper (installs them, and wrk)
+	sh benches/http.sh $(BENCH_ARGS)
 
 bench-compare: ## larder's cache beside others (TRACES='files'; installs memcached, redis-server)
 	sh benches/compare/servers.sh

@@ -3,13 +3,14 @@
 //! `make bench-go` builds the Go node and names its folder in `LARDER_INTEROP_GO`; without it
 //! there is nothing to compare with, and this prints so.
 
-use std::io::{BufRead, BufReader};
+mod support;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use larder::{Dialect, Group, HttpPool};
+use support::{GoNode, INTEROP_GO, wrk};
 
 const ROUNDS: usize = 5;
 const HIT_SECONDS: u64 = 2;
@@ -22,8 +23,8 @@ const CACHE_BYTES: usize = 64 << 20;
 const SIZES: [&str; 2] = ["100:", "10000:"];
 
 fn main() {
-    let Some(programs) = std::env::var_os("LARDER_INTEROP_GO") else {
-        println!("not run: LARDER_INTEROP_GO is not set; see `make bench-go`");
+    let Some(programs) = std::env::var_os(INTEROP_GO) else {
+        println!("not run: {INTEROP_GO} is not set; see `make bench-go`");
         return;
     };
     let programs = Path::new(&programs);
@@ -31,34 +32,8 @@ fn main() {
     hops(programs);
 }
 
-/// A Go node; dropped, it is killed.
-struct GoNode {
-    child: Child,
-    url: String,
-    admin: String,
-}
-
-impl GoNode {
-    fn start(programs: &Path, cache_bytes: usize) -> Self {
-        let mut command = Command::new(programs.join("groupnode"));
-        command.args(["-cache", &cache_bytes.to_string()]).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let (url, admin) = line.trim().split_once(' ').expect("the node's two addresses");
-        Self { child, url: url.to_owned(), admin: format!("http://{admin}") }
-    }
-
-    fn set_peers(&self, urls: &[&str]) {
-        ureq::post(format!("{}/peers", self.admin)).send(urls.join(",")).unwrap();
-    }
-}
-
-impl Drop for GoNode {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn set_peers(node: &GoNode, urls: &[&str]) {
+    ureq::post(format!("{}/peers", node.admin)).send(urls.join(",")).unwrap();
 }
 
 struct LarderNode {
@@ -86,7 +61,8 @@ fn hits(programs: &Path) {
     println!("| bytes | connections | larder | Go |\n| --- | --- | --- | --- |");
     for size in SIZES {
         for connections in [16, 64] {
-            let hit = |url| wrk(&format!("{url}/_groupcache/interop/{size}hit"), connections);
+            let target = |url| format!("{url}/_groupcache/interop/{size}hit");
+            let hit = |url| wrk(&target(url), connections, HIT_SECONDS).per_second;
             let [larder, go] = medians([&|| hit(larder.pool.url()), &|| hit(&go.url)]);
             println!("| {} | {connections} | {larder:.0} | {go:.0} |", bytes(size));
         }
@@ -95,17 +71,6 @@ fn hits(programs: &Path) {
 
 fn bytes(size: &str) -> &str {
     size.trim_end_matches(':')
-}
-
-fn wrk(target: &str, connections: u32) -> f64 {
-    let (connections, span) = (connections.to_string(), format!("{HIT_SECONDS}s"));
-    let mut command = Command::new("wrk");
-    command.args(["-t2", "-c", &connections, "-d", &span, target]);
-    let output = command.output().expect("wrk runs");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    line.expect("what wrk has counted").trim().parse().unwrap()
 }
 
 /// Gets a second of keys that the asked node has in its cache and the asking one never keeps.
@@ -162,7 +127,7 @@ fn hop_of_larder(asker: &LarderNode, owner: &str, size: &str, threads: usize) ->
 }
 
 fn hop_of_go(asker: &GoNode, owner: &str, size: &str, threads: usize) -> f64 {
-    asker.set_peers(&[&asker.url, owner]);
+    set_peers(asker, &[&asker.url, owner]);
     let span = format!("{}s", HOP_SPAN.as_secs());
     let url = format!("{}/hop?threads={threads}&prefix={size}&span={span}", asker.admin);
     ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap().parse().unwrap()

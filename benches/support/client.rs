@@ -44,8 +44,8 @@ impl Client {
         assert_eq!(self.buffer, self.answer);
     }
 
-    pub(crate) fn request_len(&self) -> usize {
-        self.request.len()
+    pub(crate) fn request(&self) -> &[u8] {
+        &self.request
     }
 
     pub(crate) fn answer(&self) -> &[u8] {
@@ -86,7 +86,7 @@ impl BareServer {
     pub(crate) fn like(model: &Client) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("an address");
-        let (request_len, answer) = (model.request_len(), Arc::<[u8]>::from(model.answer()));
+        let (request_len, answer) = (model.request().len(), Arc::<[u8]>::from(model.answer()));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, answer) = (stream.expect("a connection"), Arc::clone(&answer));

@@ -17,10 +17,15 @@ pub(crate) fn describe() -> String {
 
 /// Processor time of this process so far, ended threads included; in steps of 10 ms.
 pub(crate) fn process_cpu() -> Duration {
+    process_cpu_of("self")
+}
+
+/// Processor time of a process so far; the process is a number, or `self`.
+pub(crate) fn process_cpu_of(process: &str) -> Duration {
     /// Of `/proc`, on every architecture of today.
     const TICK: Duration = Duration::from_millis(10);
     let ticks = || {
-        let stat = read("/proc/self/stat")?;
+        let stat = read(&format!("/proc/{process}/stat"))?;
         // The second field is the name, in parentheses, and may hold anything.
         let fields = stat.rsplit_once(") ")?.1;
         let times = fields.split(' ').skip(11).take(2).map(str::parse::<u32>);
@@ -46,6 +51,13 @@ pub(crate) fn resident_bytes_of(process: &str) -> u64 {
     let resident = field(&status, "VmRSS").unwrap_or_else(|| panic!("{status} has no VmRSS"));
     let kib = resident.trim_end_matches(" kB").parse::<u64>().expect("VmRSS is in kB");
     kib << 10
+}
+
+/// A process and its children.
+pub(crate) fn family_of(process: u32) -> Vec<String> {
+    let children = read(&format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children = children.split_whitespace().map(str::to_owned);
+    std::iter::once(process.to_string()).chain(children).collect()
 }
 
 fn rustc_version() -> Option<String> {

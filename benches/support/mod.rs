@@ -6,8 +6,10 @@
 #![allow(dead_code, unused_imports, reason = "each bench uses a part")]
 
 mod client;
+mod go_node;
 mod machine;
 mod table;
+mod wrk;
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +18,12 @@ use std::time::{Duration, Instant};
 use larder::{Group, GroupOptions};
 
 pub(crate) use client::{BareServer, Client};
-pub(crate) use machine::{process_cpu, resident_bytes, resident_bytes_of, thread_cpu};
+pub(crate) use go_node::{GoNode, INTEROP_GO};
+pub(crate) use machine::{
+    family_of, process_cpu, process_cpu_of, resident_bytes, resident_bytes_of, thread_cpu,
+};
 pub(crate) use table::{Table, decimals, grouped};
+pub(crate) use wrk::wrk;
 
 /// Rounds of every table: enough for a median.
 pub(crate) const ROUNDS: usize = 5;

@@ -168,7 +168,7 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
 }
 
 /// Whether the condition came true in time.
-fn wait_for(condition: impl Fn() -> bool) -> bool {
+pub fn wait_for(condition: impl Fn() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
         if started.elapsed() > PATIENCE {
@@ -179,7 +179,8 @@ fn wait_for(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-fn stop(process: &mut Child) {
+/// Kills a process.
+pub fn stop(process: &mut Child) {
     // Both fail only when it has ended and was waited for already.
     let _ = process.kill();
     let _ = process.wait();
