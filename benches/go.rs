@@ -6,13 +6,11 @@
 mod support;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use larder::{Dialect, Group, HttpPool};
-use support::{GoNode, INTEROP_GO, wrk};
+use support::{GoNode, INTEROP_GO, ROUNDS, Table, decimals, grouped, median, quantile, wrk};
 
-const ROUNDS: usize = 5;
 const HIT_SECONDS: u64 = 2;
 const HOP_SPAN: Duration = Duration::from_secs(1);
 /// A prime, so that each thread can walk over all keys in steps of its own: threads in step
@@ -63,7 +61,8 @@ fn hits(programs: &Path) {
         for connections in [16, 64] {
             let target = |url| format!("{url}/_groupcache/interop/{size}hit");
             let hit = |url| wrk(&target(url), connections, HIT_SECONDS).per_second;
-            let [larder, go] = medians([&|| hit(larder.pool.url()), &|| hit(&go.url)]);
+            let rounds = in_turn([&|| hit(larder.pool.url()), &|| hit(&go.url)]);
+            let [larder, go] = rounds.map(median);
             println!("| {} | {connections} | {larder:.0} | {go:.0} |", bytes(size));
         }
     }
@@ -73,68 +72,106 @@ fn bytes(size: &str) -> &str {
     size.trim_end_matches(':')
 }
 
-/// Gets a second of keys that the asked node has in its cache and the asking one never keeps.
+/// Gets of keys that the asked node has in its cache and the asking one never keeps.
+#[derive(Debug, Clone, Copy)]
+struct Hops {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
 fn hops(programs: &Path) {
     let askers = (LarderNode::start(0), GoNode::start(programs, 0));
     let owners = (LarderNode::start(CACHE_BYTES), GoNode::start(programs, CACHE_BYTES));
-    println!("\nthe hop to a peer (who asks, who owns), gets/s, medians of {ROUNDS} rounds\n");
     println!(
-        "| bytes | threads | larder asks larder | larder asks Go | Go asks larder | Go asks Go |"
+        "\nthe hop to a peer, medians of {ROUNDS} rounds; \"of Go's\" is gets/s as a multiple"
     );
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("of a Go node's that asks a Go node\n");
+    let columns = ["", "bytes", "threads", "gets/s", "of Go's", "p50 us", "p99 us"];
+    let mut table = Table::new(&columns);
     for size in SIZES {
         for threads in [1, 8, 32] {
             let [larder, go] = [owners.0.pool.url(), &owners.1.url];
             let larder_asks = |owner| hop_of_larder(&askers.0, owner, size, threads);
             let go_asks = |owner| hop_of_go(&askers.1, owner, size, threads);
-            let [ll, lg, gl, gg] = medians([
+            let rounds = in_turn([
                 &|| larder_asks(larder),
                 &|| larder_asks(go),
                 &|| go_asks(larder),
                 &|| go_asks(go),
             ]);
-            println!("| {} | {threads} | {ll:.0} | {lg:.0} | {gl:.0} | {gg:.0} |", bytes(size));
+            let names = ["larder asks larder", "larder asks Go", "Go asks larder", "Go asks Go"];
+            for (name, hops) in names.into_iter().zip(&rounds) {
+                table.row(row(name, bytes(size), threads, hops, &rounds[3]));
+            }
         }
     }
+    table.print();
 }
 
-fn hop_of_larder(asker: &LarderNode, owner: &str, size: &str, threads: usize) -> f64 {
+fn row(name: &str, bytes: &str, threads: usize, hops: &[Hops], gos: &[Hops]) -> Vec<String> {
+    let micros = |time: fn(&Hops) -> Duration| {
+        decimals(median(hops.iter().map(|hops| time(hops).as_secs_f64() * 1e6)))
+    };
+    let ratios = hops.iter().zip(gos).map(|(hops, gos)| hops.per_second / gos.per_second);
+    vec![
+        name.to_owned(),
+        bytes.to_owned(),
+        threads.to_string(),
+        grouped(median(hops.iter().map(|hops| hops.per_second))),
+        decimals(median(ratios)),
+        micros(|hops| hops.p50),
+        micros(|hops| hops.p99),
+    ]
+}
+
+fn hop_of_larder(asker: &LarderNode, owner: &str, size: &str, threads: usize) -> Hops {
     asker.pool.set_peers([asker.pool.url(), owner]).unwrap();
     let keys = (0..).map(|n| format!("{size}{n}"));
     let keys = keys.filter(|key| asker.pool.owner(key) == owner).take(HOP_KEYS);
     let keys: Vec<String> = keys.collect();
-    let (gets, before, started) = (AtomicU64::new(0), asker.group.stats(), Instant::now());
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (keys, gets) = (&keys, &gets);
-            scope.spawn(move || {
-                let mut n = thread;
-                while started.elapsed() < HOP_SPAN {
-                    asker.group.get(&keys[n % HOP_KEYS]).unwrap();
-                    gets.fetch_add(1, Ordering::Relaxed);
-                    n += 2 * thread + 1;
-                }
-            });
+    let before = asker.group.stats();
+    let started = Instant::now();
+    let get = |thread: usize| {
+        let (mut n, mut latencies) = (thread, Vec::new());
+        while started.elapsed() < HOP_SPAN {
+            let asked = Instant::now();
+            asker.group.get(&keys[n % HOP_KEYS]).unwrap();
+            latencies.push(asked.elapsed().as_nanos() as u64);
+            n += 2 * thread + 1;
         }
+        latencies
+    };
+    let mut latencies: Vec<u64> = std::thread::scope(|scope| {
+        let get = &get;
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || get(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let took = started.elapsed();
-    let (gets, after) = (gets.into_inner(), asker.group.stats());
+    let (gets, took) = (latencies.len() as u64, started.elapsed());
+    let after = asker.group.stats();
     // Two threads that meet at a key share a hop all the same.
     let hops = after.peer_loads - before.peer_loads;
     assert!(hops > gets / 10 * 9, "{hops} of {gets} gets were hops");
     assert_eq!(after.peer_errors, before.peer_errors);
-    gets as f64 / took.as_secs_f64()
+    let mut of = |share| Duration::from_nanos(quantile(&mut latencies, share));
+    let (p50, p99) = (of(0.5), of(0.99));
+    Hops { per_second: gets as f64 / took.as_secs_f64(), p50, p99 }
 }
 
-fn hop_of_go(asker: &GoNode, owner: &str, size: &str, threads: usize) -> f64 {
+fn hop_of_go(asker: &GoNode, owner: &str, size: &str, threads: usize) -> Hops {
     set_peers(asker, &[&asker.url, owner]);
     let span = format!("{}s", HOP_SPAN.as_secs());
     let url = format!("{}/hop?threads={threads}&prefix={size}&span={span}", asker.admin);
-    ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap().parse().unwrap()
+    let told = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
+    let mut numbers = told.split_whitespace().map(|number| number.parse::<f64>().unwrap());
+    let mut next = || numbers.next().expect("a rate and two times");
+    let (per_second, p50, p99) = (next(), next(), next());
+    let nanos = |number: f64| Duration::from_nanos(number as u64);
+    Hops { per_second, p50: nanos(p50), p99: nanos(p99) }
 }
 
-/// The median of each, measured in turn so that what else the machine does hits all alike.
-fn medians<const N: usize>(measures: [&dyn Fn() -> f64; N]) -> [f64; N] {
+/// What each has measured, in turn so that what else the machine does hits all alike.
+fn in_turn<T, const N: usize>(measures: [&dyn Fn() -> T; N]) -> [Vec<T>; N] {
     // Once unrecorded: caches are filled, connections opened.
     measures.iter().for_each(|measure| {
         measure();
@@ -145,8 +182,5 @@ fn medians<const N: usize>(measures: [&dyn Fn() -> f64; N]) -> [f64; N] {
             seen.push(measure());
         }
     }
-    rounds.map(|mut seen| {
-        seen.sort_by(f64::total_cmp);
-        seen[ROUNDS / 2]
-    })
+    rounds
 }
