@@ -1,5 +1,6 @@
 //! The servers, each in processes of its own, with one key and value for each size.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -97,6 +98,13 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Asked to, nginx ends its workers as well; killed, it would leave them behind.
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
+        if asked.is_ok_and(|status| status.success()) {
+            let child = RefCell::new(&mut self.0);
+            wait_for(|| ended(&mut child.borrow_mut()));
+        }
         stop(&mut self.0);
     }
 }
