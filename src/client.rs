@@ -6,6 +6,7 @@
 mod secure;
 mod transport;
 
+use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -38,6 +39,23 @@ const SHORT: Duration = Duration::from_millis(20);
 
 /// [`WITHIN_MS`], as ureq has names.
 const WITHIN: http::HeaderName = http::HeaderName::from_static("larder-within-ms");
+/// [`SIGNATURE`](wire::SIGNATURE), likewise.
+const SIGNATURE: http::HeaderName = http::HeaderName::from_static("larder-auth");
+
+/// Signs what peers are asked.
+pub(crate) trait Sign: fmt::Debug + Send + Sync + 'static {
+    /// The value of the header [`SIGNATURE`], for a request to the node at `receiver`. Each is
+    /// good for one request.
+    fn sign(&self, method: &str, target: &str, receiver: &str, body: &[u8]) -> String;
+}
+
+/// How peers are reached, and how they are shown who asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    /// None in the clear.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) signer: Option<Arc<dyn Sign>>,
+}
 
 /// Another node, reached over HTTP.
 #[derive(Debug)]
@@ -47,6 +65,7 @@ pub(crate) struct HttpPeer {
     origin: http::Uri,
     spec: &'static Spec,
     agent: Agent,
+    signer: Option<Arc<dyn Sign>>,
     call: Duration,
     max_body: usize,
     health: AtomicU8,
@@ -61,14 +80,15 @@ pub(crate) enum Health {
 }
 
 impl HttpPeer {
-    /// A client to the node at `url` (`http://host:port`, or `https:` with `tls`); connects when
+    /// A client to the node at `url` (`http://host:port`, or `https:` with TLS); connects when
     /// first asked.
     pub(crate) fn new(
         url: &str,
         dialect: Dialect,
         limits: &Limits,
-        tls: Option<&Arc<Tls>>,
+        access: &Access,
     ) -> Result<Self> {
+        let tls = access.tls.as_ref();
         let host_and_port = Scheme::of(tls).host_and_port(url)?;
         let config = Agent::config_builder()
             // Settings of the environment are for the outside world, not for peers.
@@ -95,6 +115,7 @@ impl HttpPeer {
             origin,
             spec: dialect.spec(),
             agent: Agent::with_parts(config, connector, addresses),
+            signer: access.signer.clone(),
             call: limits.peer_call,
             max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
             health: AtomicU8::new(Health::Untried as u8),
@@ -158,6 +179,12 @@ impl HttpPeer {
         let mut request = http::Request::new(());
         *request.uri_mut() = uri.clone();
         request.headers_mut().insert(WITHIN, (within.as_millis() as u64).into());
+        if let Some(signer) = &self.signer {
+            let target = uri.path_and_query().map_or("/", |target| target.as_str());
+            let signature = signer.sign("GET", target, &self.url, b"");
+            let signature = signature.try_into().map_err(http::Error::from)?;
+            request.headers_mut().insert(SIGNATURE, signature);
+        }
         // A request with settings of its own takes a copy of all the agent's.
         if budget != self.call {
             let config = self.agent.configure_request(request);
@@ -352,6 +379,7 @@ mod tests {
     #[test]
     fn the_time_of_a_call_is_told_in_the_header_that_peers_read() {
         assert_eq!(WITHIN, WITHIN_MS);
+        assert_eq!(SIGNATURE, wire::SIGNATURE);
     }
 
     #[test]

@@ -28,6 +28,7 @@
 //!
 //! - `cli` (default): the binary, with its flags, configuration file and signals.
 //! - `tls` (default): TLS for both listeners and towards peers, with rustls.
+//! - `auth` (in `cli`): `Secrets` by which nodes know each other, `Tokens` for clients.
 //! - `dir`, `sqlite` (both in `cli`): the origins of these names.
 //!
 //! Without default features the library is lean. It runs on Unix.
@@ -41,6 +42,8 @@ mod clock;
 mod mutant;
 mod sync;
 // Floor 1: mechanisms, each alone.
+#[cfg(feature = "auth")]
+mod auth;
 mod lru;
 mod ring;
 mod flight;
@@ -75,6 +78,8 @@ mod models;
 #[doc(hidden)]
 pub mod fuzzing;
 
+#[cfg(feature = "auth")]
+pub use auth::{Secrets, Tokens};
 pub use byte_view::ByteView;
 pub use config::{GroupConfig, NodeConfig};
 pub use error::{BoxError, Error, NotFound, Result};

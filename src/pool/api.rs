@@ -7,7 +7,7 @@ use super::groups::View;
 use super::{Shared, gets, report};
 use crate::error::{Error, Result};
 use crate::group::{Asker, Fetched, Group, Source};
-use crate::serve::{self, Answer, AtOnce, Method, Request, Service};
+use crate::serve::{self, Answer, AtOnce, Guard, Method, Request, Service};
 use crate::wire::{self, ERROR_CODE, Named, Plus, code};
 
 /// The path below which groups and keys are named.
@@ -62,6 +62,10 @@ impl Api {
 }
 
 impl Service for Api {
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.shared.auth.api_guard()
+    }
+
     fn at_once(&self, request: &Request<'_>) -> AtOnce {
         let groups = self.shared.groups.view();
         let (group, key) = match self.route(&groups, request) {

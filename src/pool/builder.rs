@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::api::Api;
+use super::auth::{self, Auth};
 use super::groups::Groups;
 use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
-use crate::client::Scheme;
+use crate::client::{Access, Scheme};
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::serve::{Gate, Limits, Listener, Service};
@@ -44,6 +45,7 @@ pub struct HttpPoolBuilder {
     groups: Vec<Group>,
     listener: Option<Arc<TcpListener>>,
     api_listener: Option<Arc<TcpListener>>,
+    auth: auth::Settings,
 }
 
 impl HttpPoolBuilder {
@@ -124,6 +126,26 @@ impl HttpPoolBuilder {
         Self { drain_grace, ..self }
     }
 
+    /// The secrets that the nodes of the ring share: this node signs what it asks of its peers,
+    /// and refuses what is not signed with one of them. Defaults to none, and whoever reaches the
+    /// listener is a peer.
+    ///
+    /// The clocks of the nodes must agree to a minute. What is answered is neither signed nor
+    /// hidden: a secret keeps strangers out, and not those who can change what is under way.
+    #[cfg(feature = "auth")]
+    pub fn secrets(mut self, secrets: crate::Secrets) -> Self {
+        self.auth.secrets = Some(secrets);
+        self
+    }
+
+    /// The tokens by which clients show what they may do. Defaults to none, and whoever reaches
+    /// the listener may do everything. `/healthz` and `/readyz` take no token.
+    #[cfg(feature = "auth")]
+    pub fn tokens(mut self, tokens: crate::Tokens) -> Self {
+        self.auth.tokens = Some(tokens);
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
@@ -138,8 +160,12 @@ impl HttpPoolBuilder {
         let listener = listener_of(self.listener.as_deref(), self.listen.as_deref())?;
         let api_listener = listener_of(self.api_listener.as_deref(), self.api.as_deref())?;
         let own_url = self.own_url(Scheme::of(peer_tls.as_ref()), listener.as_ref())?;
-        let (limits, tls) = (self.limits.clone(), peer_tls.clone());
-        let peers = Arc::new(Peers::new(own_url, self.dialect, limits, tls)?);
+        let (peer_meters, api_meters) = (Arc::default(), Arc::default());
+        let spec = self.dialect.spec();
+        let auth = Auth::new(self.auth, spec, &own_url, &peer_meters, &api_meters)?;
+        let access = Access { tls: peer_tls.clone(), signer: auth.signer() };
+        let peers = Peers::new(own_url, self.dialect, self.limits.clone(), access)?;
+        let peers = Arc::new(peers);
         if let Some(urls) = self.peers {
             peers.set(urls)?;
         }
@@ -147,9 +173,10 @@ impl HttpPoolBuilder {
             dialect: self.dialect,
             peers,
             groups: Groups::default(),
+            auth,
             draining: AtomicBool::new(false),
-            peer_meters: Arc::default(),
-            api_meters: Arc::default(),
+            peer_meters,
+            api_meters,
             tls: [&peer_tls, &api_tls].into_iter().flatten().cloned().collect(),
         });
         self.groups.into_iter().try_for_each(|group| shared.adopt(group))?;

@@ -1,5 +1,10 @@
 //! The pool: a node of the ring. It serves its peers, and reaches them.
 
+#[cfg(feature = "auth")]
+mod auth;
+#[cfg(not(feature = "auth"))]
+#[path = "no_auth.rs"]
+mod auth;
 mod builder;
 mod failure;
 mod gets;
@@ -27,6 +32,7 @@ use crate::peer::PeerPicker;
 use crate::serve::{Gate, ListenerStats, Meters};
 use crate::tls::Tls;
 use crate::wire::Dialect;
+use auth::Auth;
 use groups::Groups;
 use peers::Peers;
 
@@ -59,6 +65,7 @@ struct Shared {
     dialect: Dialect,
     peers: Arc<Peers>,
     groups: Groups,
+    auth: Auth,
     draining: AtomicBool,
     peer_meters: Arc<Meters>,
     api_meters: Arc<Meters>,

@@ -11,14 +11,15 @@ use arc_swap::ArcSwap;
 
 use super::failure::failure;
 use super::{Shared, gets, groups, writes};
-use crate::client::{Health, HttpPeer, Scheme};
+use crate::client::{Access, Health, HttpPeer, Scheme};
 use crate::error::{Error, Result};
 use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
 use crate::peer::{Peer, PeerPicker};
 use crate::ring::Ring;
-use crate::serve::{Answer, AtOnce, Conditions, Limits, Method, Request, Service};
-use crate::tls::Tls;
+use crate::serve::{
+    Answer, Asked, AtOnce, Conditions, Credentials, Guard, Limits, Method, Request, Service,
+};
 use crate::wire::{self, BadPath, Dialect, ERROR_CODE, code};
 
 /// The ring of a pool, and a client to each node on it.
@@ -26,8 +27,7 @@ pub(super) struct Peers {
     own_url: String,
     dialect: Dialect,
     limits: Limits,
-    /// How peers are reached, when not in the clear.
-    tls: Option<Arc<Tls>>,
+    access: Access,
     view: ArcSwap<View>,
 }
 
@@ -45,10 +45,10 @@ impl Peers {
         own_url: String,
         dialect: Dialect,
         limits: Limits,
-        tls: Option<Arc<Tls>>,
+        access: Access,
     ) -> Result<Self> {
-        let alone = View::new(&own_url, vec![own_url.clone()], dialect, &limits, None, None)?;
-        Ok(Self { own_url, dialect, limits, tls, view: ArcSwap::from_pointee(alone) })
+        let alone = View::new(&own_url, vec![own_url.clone()], dialect, &limits, &access, None)?;
+        Ok(Self { own_url, dialect, limits, access, view: ArcSwap::from_pointee(alone) })
     }
 
     pub(super) fn own_url(&self) -> &str {
@@ -57,15 +57,15 @@ impl Peers {
 
     pub(super) fn set(&self, urls: Vec<String>) -> Result<()> {
         for url in &urls {
-            Scheme::of(self.tls.as_ref()).host_and_port(url)?;
+            Scheme::of(self.access.tls.as_ref()).host_and_port(url)?;
         }
         if !urls.contains(&self.own_url) {
             let (url, peers) = (self.own_url.clone(), urls.join(", "));
             return Err(Error::SelfNotInPeers { url, peers });
         }
         let old = self.view.load();
-        let (limits, tls) = (&self.limits, self.tls.as_ref());
-        let view = View::new(&self.own_url, urls, self.dialect, limits, tls, Some(&**old))?;
+        let (limits, access) = (&self.limits, &self.access);
+        let view = View::new(&self.own_url, urls, self.dialect, limits, access, Some(&**old))?;
         self.view.store(Arc::new(view));
         Ok(())
     }
@@ -94,7 +94,7 @@ impl View {
         urls: Vec<String>,
         dialect: Dialect,
         limits: &Limits,
-        tls: Option<&Arc<Tls>>,
+        access: &Access,
         old: Option<&Self>,
     ) -> Result<Self> {
         let spec = dialect.spec();
@@ -111,7 +111,9 @@ impl View {
             // A peer that stays keeps its connections.
             match old.and_then(|old| old.client(url)) {
                 Some(peer) => Ok(Some(peer)),
-                None => HttpPeer::new(url, dialect, limits, tls).map(|peer| Some(Arc::new(peer))),
+                None => {
+                    HttpPeer::new(url, dialect, limits, access).map(|peer| Some(Arc::new(peer)))
+                }
             }
         };
         let clients = urls.iter().map(client).collect::<Result<_>>()?;
@@ -144,6 +146,10 @@ impl PeerService {
 }
 
 impl Service for PeerService {
+    fn guard(&self) -> Option<&dyn Guard> {
+        self.shared.auth.peer_guard()
+    }
+
     fn at_once(&self, request: &Request<'_>) -> AtOnce {
         if request.target == "/healthz" {
             return AtOnce::Answer(Answer::text(200, "ok"));
@@ -201,6 +207,14 @@ fn read<'a>(shared: &Shared, request: &'a mut tiny_http::Request) -> Result<Requ
     let within = request.headers().iter().find(|header| header.field.equiv(wire::WITHIN_MS));
     let within = within.and_then(|header| header.value.as_str().parse().ok());
     let target = request.url();
+    if let Some(guard) = shared.auth.peer_guard() {
+        let is_signature = |header: &&tiny_http::Header| header.field.equiv(wire::SIGNATURE);
+        let signature = request.headers().iter().find(is_signature);
+        let signature = signature.map(|header| header.value.as_str());
+        let credentials = Credentials { signature, ..Credentials::default() };
+        let hash = guard.admit(Asked { method, target, credentials })?;
+        guard.admit_body(hash, &body)?;
+    }
     let (within, conditions) = (within.map(Duration::from_millis), Conditions::default());
     Ok(Request { method, target, within, conditions, body })
 }

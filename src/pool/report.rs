@@ -53,6 +53,12 @@ const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
     ("handshakes_failed", "TLS handshakes that failed", |l| l.handshakes_failed),
     ("requests", "Requests read whole", |l| l.requests),
     ("requests_refused", "Requests malformed or over a limit", |l| l.requests_refused),
+    ("unauthorized", "Requests without a valid signature or token", |l| l.unauthorized),
+    ("forbidden", "Requests whose token has no right to write", |l| l.forbidden),
+    ("replayed", "Requests whose signature was used before", |l| l.replayed),
+    ("senders_refused", "Requests of more signing nodes than are remembered", |l| {
+        l.senders_refused
+    }),
     ("heads_too_slow", "Heads or bodies not complete in time", |l| l.heads_too_slow),
     ("readers_too_slow", "Connections cut because their reader stood still", |l| {
         l.readers_too_slow

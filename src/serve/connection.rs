@@ -70,15 +70,23 @@ impl Connection {
             };
             let arrived = &self.input.unused()[head.len..];
             let arrived = &arrived[..arrived.len().min(head.body_len)];
-            let body = receive_body(&mut self.stream, &head, arrived, &self.shared.limits)?;
-            let Some(body) = body else { return self.refuse(BODY_TOO_SLOW) };
-            self.shared.meters.requests.add_one();
             let (method, keep_alive) = (head.method, head.keep_alive);
-            let used = head.len + arrived.len();
             let Head { target, within, conditions, .. } = head;
-            let request = Request { method, target, within, conditions, body };
-            let answer = self.shared.answer(&request, &self.socket);
-            let answer = self.shared.service.finish(&request, answer);
+            let used = head.len + arrived.len();
+            let answer = match self.shared.may_ask(&head) {
+                Ok(hash) => {
+                    let body = receive_body(&mut self.stream, &head, arrived, &self.shared.limits)?;
+                    let Some(body) = body else { return self.refuse(BODY_TOO_SLOW) };
+                    self.shared.meters.requests.add_one();
+                    let request = Request { method, target, within, conditions, body };
+                    self.shared.answer_if_admitted(&request, hash, &self.socket)
+                }
+                Err(answer) if head.body_len == 0 => answer,
+                Err(answer) => {
+                    self.write(&answer, false, method != Method::Head)?;
+                    return self.linger();
+                }
+            };
             self.input.use_up(used);
             let keep_alive = keep_alive && !self.shared.is_draining();
             self.write(&answer, keep_alive, method != Method::Head)?;

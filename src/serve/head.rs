@@ -7,8 +7,9 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::conditional::Conditions;
+use super::guard::Credentials;
 use super::limits::Limits;
-use crate::wire::WITHIN_MS;
+use crate::wire::{SIGNATURE, WITHIN_MS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -54,6 +55,7 @@ pub(crate) struct Head<'a> {
     pub(crate) body_len: usize,
     pub(crate) within: Option<Duration>,
     pub(crate) conditions: Conditions<'a>,
+    pub(crate) credentials: Credentials<'a>,
     /// Length of the head in the buffer.
     pub(crate) len: usize,
 }
@@ -109,6 +111,7 @@ pub(crate) fn parse<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Option<Head
         body_len: fields.body_len.unwrap_or(0),
         within: fields.within,
         conditions: fields.conditions,
+        credentials: fields.credentials,
         len,
     }))
 }
@@ -154,6 +157,7 @@ struct Fields<'a> {
     body_len: Option<usize>,
     within: Option<Duration>,
     conditions: Conditions<'a>,
+    credentials: Credentials<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -180,6 +184,11 @@ impl<'a> Fields<'a> {
                 fields.hosts += 1;
             } else if is(WITHIN_MS) {
                 fields.within = Some(within(header.value)?);
+            } else if is("authorization") {
+                fields.credentials.authorization =
+                    once(fields.credentials.authorization, header.value)?;
+            } else if is(SIGNATURE) {
+                fields.credentials.signature = once(fields.credentials.signature, header.value)?;
             } else {
                 fields.conditions.read(header.name, header.value);
             }
@@ -199,6 +208,14 @@ impl<'a> Fields<'a> {
                 self.keep_alive = Some(true);
             }
         }
+    }
+}
+
+/// The value of a field that tells who asks. What is no text is nobody's name.
+fn once<'a>(before: Option<&'a str>, value: &'a [u8]) -> Result<Option<&'a str>, Refusal> {
+    match before {
+        Some(_) => Err(refuse(400, "more than one Authorization or Larder-Auth")),
+        None => Ok(Some(std::str::from_utf8(value).unwrap_or_default())),
     }
 }
 
@@ -237,6 +254,26 @@ mod tests {
 
     fn with(lines: &str) -> String {
         format!("GET /a HTTP/1.1\r\nHost: x\r\n{lines}\r\n")
+    }
+
+    #[test]
+    fn who_asks_is_told_once_and_in_plain_text() {
+        let head = with("authorization: Bearer a b\r\nlarder-auth:v1 x\r\n");
+        let credentials = read(&head).unwrap().unwrap().credentials;
+        let expected = Credentials { authorization: Some("Bearer a b"), signature: Some("v1 x") };
+        assert_eq!(credentials, expected);
+        assert_eq!(read(&with("")).unwrap().unwrap().credentials, Credentials::default());
+        for name in ["Authorization", "Larder-Auth"] {
+            assert_eq!(refused(&with(&format!("{name}: a\r\n{name}: a\r\n"))), 400);
+        }
+        let bytes = with("Authorization: ?\r\n").replace('?', "\u{1}").into_bytes();
+        assert!(parse(&bytes, &Limits::default()).is_err());
+        let bytes: Vec<u8> = with("Authorization: ?\r\n")
+            .bytes()
+            .map(|b| if b == b'?' { 0xff } else { b })
+            .collect();
+        let head = parse(&bytes, &Limits::default()).unwrap().unwrap();
+        assert_eq!(head.credentials.authorization, Some(""));
     }
 
     #[test]

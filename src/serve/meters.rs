@@ -13,6 +13,10 @@ pub(crate) struct Meters {
     pub(crate) handshakes_failed: Counter,
     pub(crate) requests: Counter,
     pub(crate) requests_refused: Counter,
+    pub(crate) unauthorized: Counter,
+    pub(crate) forbidden: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) senders_refused: Counter,
     pub(crate) heads_too_slow: Counter,
     pub(crate) readers_too_slow: Counter,
     pub(crate) lane_requests: Counter,
@@ -43,6 +47,14 @@ pub struct ListenerStats {
     pub requests: u64,
     /// Requests refused because they were malformed or over a limit.
     pub requests_refused: u64,
+    /// Requests refused for want of a valid signature or token.
+    pub unauthorized: u64,
+    /// Requests refused because their token has no right to write.
+    pub forbidden: u64,
+    /// Requests refused because their signature was used before; also in `unauthorized`.
+    pub replayed: u64,
+    /// Requests refused because more nodes signed than are remembered.
+    pub senders_refused: u64,
     /// Heads or bodies that were not complete in time; also in `requests_refused`.
     pub heads_too_slow: u64,
     /// Connections cut because their reader stood still.
@@ -74,6 +86,10 @@ impl Meters {
             handshakes_failed: self.handshakes_failed.get(),
             requests: self.requests.get(),
             requests_refused: self.requests_refused.get(),
+            unauthorized: self.unauthorized.get(),
+            forbidden: self.forbidden.get(),
+            replayed: self.replayed.get(),
+            senders_refused: self.senders_refused.get(),
             heads_too_slow: self.heads_too_slow.get(),
             readers_too_slow: self.readers_too_slow.get(),
             lane_requests: self.lane_requests.get(),

@@ -5,6 +5,7 @@
 mod limits;
 mod head;
 mod answer;
+mod guard;
 mod meters;
 mod request;
 mod conditional;
@@ -21,6 +22,9 @@ pub(crate) use answer::Answer;
 pub(crate) use conditional::{Conditions, apply as apply_conditions};
 pub(crate) use drain::Listener;
 pub(crate) use gate::Gate;
+#[cfg(feature = "auth")]
+pub(crate) use guard::BodyHash;
+pub(crate) use guard::{Asked, Credentials, Guard};
 pub(crate) use head::Method;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use head::parse as parse_head;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::conditional::Conditions;
+use super::guard::Guard;
 use super::head::Method;
 
 /// A request, read whole and bounded; what its head says lies in its connection's buffer.
@@ -34,6 +35,11 @@ pub(crate) enum AtOnce {
 
 /// What a listener serves.
 pub(crate) trait Service: Send + Sync + 'static {
+    /// Who decides which requests may be carried out; none when all may.
+    fn guard(&self) -> Option<&dyn Guard> {
+        None
+    }
+
     /// Answers on the connection's own thread: from memory, or by parking on a load that is
     /// under way already.
     fn at_once(&self, request: &Request<'_>) -> AtOnce;

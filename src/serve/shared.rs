@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::drain::Drain;
+use super::guard::{Asked, BodyHash};
+use super::head::Head;
 use super::lane::{Lane, Terms};
 use super::limits::Limits;
 use super::meters::Meters;
@@ -62,6 +64,26 @@ impl Socket {
 }
 
 impl Shared {
+    /// Whether a request may be carried out, as far as its head tells.
+    pub(super) fn may_ask(&self, head: &Head<'_>) -> Result<BodyHash, Answer> {
+        let Some(guard) = self.service.guard() else { return Ok(None) };
+        let (target, credentials) = (head.target, head.credentials);
+        guard.admit(Asked { method: head.method, target, credentials })
+    }
+
+    /// Answers a request whose head was admitted.
+    pub(super) fn answer_if_admitted(
+        &self,
+        request: &Request<'_>,
+        hash: BodyHash,
+        socket: &Socket,
+    ) -> Answer {
+        match self.service.guard().map(|guard| guard.admit_body(hash, &request.body)) {
+            None | Some(Ok(())) => self.service.finish(request, self.answer(request, socket)),
+            Some(Err(refusal)) => refusal,
+        }
+    }
+
     /// Answers a request: here when that needs no work, and else by the lane, where requests
     /// that want the same are carried out once.
     pub(super) fn answer(&self, request: &Request<'_>, socket: &Socket) -> Answer {

@@ -21,6 +21,9 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_GROUP: &str = "no-such-group";
     pub(crate) const BAD_REQUEST: &str = "bad-request";
     pub(crate) const INTERNAL: &str = "internal";
+    /// The request is not signed, or its signature is not valid here.
+    #[cfg(feature = "auth")]
+    pub(crate) const UNAUTHORIZED: &str = "unauthorized";
     /// The listener has as many connections as it takes: the request was not even read.
     pub(crate) const TURNED_AWAY: &str = "turned-away";
 }

@@ -18,6 +18,9 @@ pub(crate) use writes::{read_remove_keys, read_set};
 /// The header in which a caller says how many milliseconds it waits for an answer.
 pub(crate) const WITHIN_MS: &str = "Larder-Within-Ms";
 
+/// The header in which a node signs what it asks.
+pub(crate) const SIGNATURE: &str = "Larder-Auth";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -5,6 +5,8 @@ mod stub;
 #[cfg(target_os = "linux")]
 mod node;
 mod api;
+#[cfg(feature = "auth")]
+mod auth;
 mod conditional;
 #[cfg(feature = "cli")]
 mod cli;
