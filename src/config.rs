@@ -57,6 +57,20 @@ pub struct NodeConfig {
     pub api: Option<String>,
     /// The nodes of the ring, this one included. Defaults to none, which is this node alone.
     pub peers: Vec<String>,
+    /// A file with the secrets that the nodes of the ring share, as
+    /// [`Secrets::parse`](crate::Secrets::parse) takes them. Defaults to none, and whoever reaches
+    /// [`listen`](Self::listen) is a peer.
+    #[cfg(feature = "auth")]
+    pub secret_file: Option<PathBuf>,
+    /// The secrets themselves, in place of a file with them; they cannot be written in TOML.
+    /// Defaults to none.
+    #[cfg(feature = "auth")]
+    #[cfg_attr(feature = "cli", serde(skip))]
+    pub secrets: Option<crate::auth::Secrets>,
+    /// A file with the tokens of the clients, as [`Tokens::parse`](crate::Tokens::parse) takes
+    /// them. Defaults to none, and whoever reaches [`api`](Self::api) may ask.
+    #[cfg(feature = "auth")]
+    pub tokens_file: Option<PathBuf>,
     /// What the nodes of the ring agree on. Defaults to [`Dialect::Native`].
     #[cfg_attr(feature = "cli", serde(deserialize_with = "form::dialect"))]
     pub dialect: Dialect,
@@ -97,6 +111,12 @@ impl Default for NodeConfig {
             advertise: None,
             api: Some("127.0.0.1:9999".to_owned()),
             peers: Vec::new(),
+            #[cfg(feature = "auth")]
+            secret_file: None,
+            #[cfg(feature = "auth")]
+            secrets: None,
+            #[cfg(feature = "auth")]
+            tokens_file: None,
             dialect: Dialect::default(),
             cache_bytes: 64 << 20,
             eviction: Eviction::default(),

@@ -1,5 +1,7 @@
 //! A running node, out of a configuration.
 
+#[cfg(feature = "auth")]
+mod keys;
 mod snapshots;
 
 use std::fmt;
@@ -34,6 +36,8 @@ use snapshots::Snapshots;
 pub struct Node {
     pool: HttpPool,
     groups: Vec<Group>,
+    #[cfg(feature = "auth")]
+    keys: keys::Keys,
     /// None when the configuration names no folder for them.
     snapshots: Option<Snapshots>,
 }
@@ -104,7 +108,13 @@ impl Node {
         let pool = start_pool(sockets, &config, &groups)?;
         let start = |files| Snapshots::start(files, config.snapshot_every, listener);
         let snapshots = restored.map(start).transpose()?;
-        Ok(Self { pool, groups, snapshots })
+        Ok(Self {
+            pool,
+            groups,
+            #[cfg(feature = "auth")]
+            keys: keys::Keys::of(&config),
+            snapshots,
+        })
     }
 
     /// The pool.
@@ -115,6 +125,22 @@ impl Node {
     /// The groups of the configuration, by name.
     pub fn groups(&self) -> &[Group] {
         &self.groups
+    }
+
+    /// Reads anew the files of TLS, secrets and tokens: the first for connections that are made
+    /// from now on, the others for the next request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadSetting`](crate::Error::BadSetting), which names the file that cannot be read
+    /// or used. Everything stays as it was then.
+    pub fn reload(&self) -> Result<()> {
+        #[cfg(feature = "auth")]
+        let read = self.keys.read()?;
+        self.pool.reload_tls()?;
+        #[cfg(feature = "auth")]
+        keys::Keys::set(&self.pool, read)?;
+        Ok(())
     }
 
     /// Drains and stops, as [`HttpPool::shutdown`], and writes the snapshots, however long that
@@ -176,6 +202,8 @@ fn start_pool(sockets: Sockets, config: &NodeConfig, groups: &[Group]) -> Result
     if !config.peers.is_empty() {
         builder = builder.peers(config.peers.iter().map(|peer| as_url(peer, scheme)));
     }
+    #[cfg(feature = "auth")]
+    let builder = keys::build(config, builder)?;
     builder.start()
 }
 

@@ -58,11 +58,9 @@ Origins:
   sqlite:PATH?sql=SELECT ...  one column of the first row; the key is ?1
   static:KEY=VALUE,...        what is written here
 
-Flags go before the environment (LARDER_LISTEN, LARDER_PEERS, ...: all but --group), that
-goes before the file, and the file before the defaults. Every node needs the same --peers,
-its own address among them. SIGTERM lets requests in flight finish. With TLS, SIGHUP reads
-its files anew, and the peers are https://HOST:PORT. Sockets from systemd (LISTEN_FDS) named
-\"peer\" and \"api\", or in this order, go before --listen and --api.
+Flags go before LARDER_LISTEN, LARDER_PEERS, ... (all but --group), these before the file.
+Every node needs the same --peers (https:// with TLS), itself among them. SIGTERM drains,
+SIGHUP reads TLS, secrets and tokens anew. systemd's \"peer\" and \"api\" sockets go first.
 
 Example:
   larder serve --listen 10.0.0.1:8001 --peers 10.0.0.1:8001,10.0.0.2:8001 \\
@@ -89,6 +87,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "URL,URL,...", env = "LARDER_PEERS", hide_env = true)]
     #[arg(value_delimiter = ',')]
     pub(super) peers: Option<Vec<String>>,
+    /// Peers must sign with one of the secrets in this file, or in LARDER_SECRET
+    #[arg(long, value_name = "FILE", env = "LARDER_SECRET_FILE", hide_env = true)]
+    pub(super) secret_file: Option<PathBuf>,
+    /// Clients must show a token of this file; lines of `read TOKEN` or `write TOKEN`
+    #[arg(long, value_name = "FILE", env = "LARDER_TOKENS_FILE", hide_env = true)]
+    pub(super) tokens_file: Option<PathBuf>,
+    /// Do not warn when strangers can reach a listener
+    #[arg(long, env = "LARDER_INSECURE", hide_env = true)]
+    pub(super) insecure: bool,
     /// A group and where its values come from; may be given more than once
     #[arg(long = "group", value_name = "NAME=ORIGIN", value_parser = name_and_origin)]
     pub(super) groups: Vec<(String, String)>,
@@ -131,6 +138,9 @@ pub(crate) struct GetArgs {
     /// The key
     #[arg(value_name = "KEY")]
     pub(super) key: String,
+    /// Show the token in this file; or give it in LARDER_TOKEN
+    #[arg(long, value_name = "FILE", env = "LARDER_TOKEN_FILE", hide_env = true)]
+    pub(super) token_file: Option<PathBuf>,
     /// Give up after this long
     #[arg(long, value_name = "TIME", default_value = "15s")]
     #[arg(value_parser = humantime::parse_duration)]

@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::{StatusCode, header};
 use ureq::{Agent, Body, http::Response};
 
+use super::access;
 use super::args::GetArgs;
 use super::end::{Ending, Exit};
 
@@ -23,7 +24,8 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Ending> {
         let advice = "is a node's API (--api) there?";
         Ending::new(Exit::Failed, format!("cannot get from {}: {error}; {advice}", args.node))
     };
-    let mut response = ask(args).map_err(failed)?;
+    let token = access::token(args)?;
+    let mut response = ask(args, token.as_deref()).map_err(failed)?;
     if response.status() != StatusCode::OK || !response.headers().contains_key(SOURCE) {
         return Err(refusal(args, &mut response));
     }
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Ending> {
     stdout.write_all(&value).and_then(|()| stdout.flush()).map_err(|error| Ending::unheard(&error))
 }
 
-fn ask(args: &GetArgs) -> Result<Response<Body>, ureq::Error> {
+fn ask(args: &GetArgs, token: Option<&str>) -> Result<Response<Body>, ureq::Error> {
     let agent: Agent = Agent::config_builder()
         // A node is near: settings of the environment are for the outside world.
         .proxy(None)
@@ -47,7 +49,12 @@ fn ask(args: &GetArgs) -> Result<Response<Body>, ureq::Error> {
         .into();
     // Every sign is escaped, dots too: a key such as `..` must reach the node.
     let escape = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-    agent.get(format!("{}/api/{}/{}", args.node, escape(&args.group), escape(&args.key))).call()
+    let url = format!("{}/api/{}/{}", args.node, escape(&args.group), escape(&args.key));
+    let mut request = agent.get(url);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.call()
 }
 
 /// A cut value is not handed on as a whole one.
@@ -72,6 +79,10 @@ fn refusal(args: &GetArgs, response: &mut Response<Body>) -> Ending {
         // What listens for peers says so, too.
         StatusCode::OK | StatusCode::NOT_FOUND => {
             Ending::new(Exit::Failed, format!("{answered}; give the address of a node's --api"))
+        }
+        StatusCode::UNAUTHORIZED => {
+            let advice = "give a token with --token-file or in LARDER_TOKEN";
+            Ending::new(Exit::Failed, format!("{answered}; {advice}"))
         }
         _ => Ending::new(Exit::Failed, answered),
     }

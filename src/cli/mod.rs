@@ -1,6 +1,7 @@
 //! The commands, their flags, and how the program ends. Results go to stdout, all else to
 //! stderr.
 
+mod access;
 mod activation;
 mod args;
 mod end;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use larder::{Error, GroupConfig, Node, NodeConfig, SnapshotEvent, TlsConfig};
 
+use super::access::{self, Guards};
 use super::activation;
 use super::args::ServeArgs;
 use super::end::{Ending, Exit};
@@ -22,19 +23,26 @@ const CUT_OFF: Duration = Duration::from_millis(1_500);
 pub(crate) fn run(args: ServeArgs) -> Result<(), Ending> {
     // First of all: it takes them out of the environment, which only one thread may change.
     let sockets = activation::sockets()?;
+    let insecure = args.insecure;
     let config = settings(args)?;
+    let guards = Guards::of(&config);
     let mut signals = Signals::catch()?;
     let schemes = [&config.peer_tls, &config.api_tls].map(scheme);
-    if schemes.contains(&"https") {
+    if schemes.contains(&"https") || guards.can_change() {
         signals.catch_reload()?;
     }
     let grace = config.drain_grace;
     let node = Node::start_on(sockets, config, tell)?;
     say(&announcement(&node, schemes));
+    if !insecure {
+        guards.warnings(&node).iter().for_each(|warning| say(warning));
+    }
     while signals.wait() == Wish::Reload {
-        match node.pool().reload_tls() {
-            Ok(()) => say("the files of TLS were read anew"),
-            Err(error) => say(&format!("TLS stays as it was: {error}")),
+        match node.reload() {
+            Ok(()) => say("the files were read anew"),
+            Err(error) => {
+                say(&format!("everything stays as it was, TLS, secrets and tokens: {error}"));
+            }
         }
     }
     match drain(node, grace) {
@@ -59,6 +67,9 @@ fn settings(args: ServeArgs) -> Result<NodeConfig, Ending> {
     config.advertise = args.advertise.or(config.advertise);
     config.peers = args.peers.unwrap_or(config.peers);
     config.drain_grace = args.drain_grace.unwrap_or(config.drain_grace);
+    config.secrets = if args.secret_file.is_none() { access::secrets()? } else { None };
+    config.secret_file = args.secret_file.or(config.secret_file);
+    config.tokens_file = args.tokens_file.or(config.tokens_file);
     config.dialect = args.dialect.unwrap_or(config.dialect);
     config.snapshot = args.snapshot.or(config.snapshot);
     config.snapshot_every = args.snapshot_every.unwrap_or(config.snapshot_every);

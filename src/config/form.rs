@@ -141,6 +141,8 @@ mod tests {
             advertise = "http://node-1:8001"
             api = "10.0.0.1:9999"
             peers = ["http://node-1:8001", "http://node-2:8001"]
+            secret_file = "/etc/larder/secret"
+            tokens_file = "/etc/larder/tokens"
             dialect = "native"
             cache_bytes = "1.5GiB"
             eviction = "s3-fifo-ages"
@@ -153,6 +155,8 @@ mod tests {
             advertise: Some("http://node-1:8001".to_owned()),
             api: Some("10.0.0.1:9999".to_owned()),
             peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
+            secret_file: Some("/etc/larder/secret".into()),
+            tokens_file: Some("/etc/larder/tokens".into()),
             dialect: Dialect::Native,
             cache_bytes: 3 << 29,
             eviction: Eviction::S3FifoAges,

@@ -1,5 +1,6 @@
 //! The binary, through its flags, its signals and its ports.
 
+mod access;
 pub(crate) mod process;
 #[cfg(target_os = "linux")]
 mod restarts;

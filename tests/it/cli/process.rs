@@ -17,6 +17,11 @@ pub(crate) fn larder(args: &[&str]) -> Output {
     command(args).output().unwrap()
 }
 
+/// As [`larder`], with something of an environment.
+pub(super) fn larder_with(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(args).envs(environment.iter().copied()).output().unwrap()
+}
+
 /// `larder` with `args`, and nothing of this process's environment that it would listen to.
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
