@@ -4,6 +4,8 @@
 //! and tells whether they were taken. The inputs kept in `fuzz/corpus` are replayed by
 //! `cargo test`.
 
+#[cfg(feature = "auth")]
+mod access;
 mod files;
 mod lab;
 mod network;
@@ -11,6 +13,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "auth")]
+pub use access::access;
 pub use files::{journal, snapshot};
 pub use network::{answer, head, target, writes};
 #[cfg(feature = "cli")]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 type Target = (&'static str, fn(&[u8]) -> bool);
 
 const TARGETS: &[Target] = &[
+    #[cfg(feature = "auth")]
+    ("access", super::access),
     ("answer", super::answer),
     #[cfg(feature = "cli")]
     ("config", super::config),

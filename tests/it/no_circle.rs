@@ -23,7 +23,7 @@ impl Node {
     fn start() -> Self {
         let mut limits = Limits::default();
         limits.lane_workers = 1;
-        (limits.peer_connect, limits.peer_call) = (PATIENCE, PATIENCE);
+        (limits.peer_connect, limits.peer_call, limits.lane_wait) = (PATIENCE, PATIENCE, PATIENCE);
         let builder = HttpPool::builder().listen("http://127.0.0.1:0").api("127.0.0.1:0");
         let pool = builder.limits(limits).start().unwrap();
         let origin = TestOrigin::new();
