@@ -8,13 +8,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A point on a [`Clock`], in milliseconds after its start.
+/// A point on a [`Clock`], in milliseconds after its start, and how far ahead it lay when it was
+/// set: an expiry knows the age of what expires.
 ///
-/// Eight bytes, also as an `Option`.
+/// ```text
+///   63                              24 23                        0
+///   [ milliseconds, 34 years of them | time to live, in seconds  ]
+/// ```
+///
+/// Eight bytes, also as an `Option`. What is now has all the lower bits set, so that an expiry in
+/// this very millisecond has come, and comparing two points is comparing two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(NonZeroU64);
 
+const TTL_BITS: u32 = 24;
+const MOST_TTL_SECS: u64 = (1 << TTL_BITS) - 1;
+const MOST_MILLIS: u64 = u64::MAX >> TTL_BITS;
+
 impl Tick {
+    /// The point so many milliseconds after the clock's start; the clock's end when that comes
+    /// first. The start itself is the first millisecond, for there is no zero.
+    fn at(millis: u64, ttl_secs: u64) -> Self {
+        let millis = millis.saturating_add(1).min(MOST_MILLIS);
+        let bits = millis << TTL_BITS | ttl_secs.min(MOST_TTL_SECS);
+        Self(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The point so many milliseconds later.
+    pub(crate) fn later(self, millis: u64) -> Self {
+        let later = millis.min(MOST_MILLIS) << TTL_BITS;
+        Self(self.0.saturating_add(later))
+    }
+
+    /// Milliseconds from `earlier` to this point; none when it comes before.
+    pub(crate) fn since(self, earlier: Self) -> Option<u64> {
+        self.to_millis().checked_sub(earlier.to_millis())
+    }
+
+    fn ttl_secs(self) -> u64 {
+        self.0.get() & MOST_TTL_SECS
+    }
+
     /// The eight bytes of a tick, for an entry that carries one.
     pub(crate) fn to_bytes(self) -> [u8; 8] {
         self.0.get().to_le_bytes()
@@ -27,7 +61,7 @@ impl Tick {
     /// Hundredths of a second since the clock's start, for what need not be exact. Wraps after
     /// 497 days.
     pub(crate) fn coarse(self) -> u32 {
-        (self.0.get() / COARSE_MILLIS) as u32
+        (self.to_millis() / COARSE_MILLIS) as u32
     }
 
     /// What a difference of coarse times is.
@@ -37,7 +71,7 @@ impl Tick {
 
     /// Milliseconds after the clock's start.
     pub(crate) fn to_millis(self) -> u64 {
-        self.0.get()
+        self.0.get() >> TTL_BITS
     }
 }
 
@@ -73,24 +107,32 @@ impl Clock {
             #[cfg(test)]
             Self::Manual(millis) => millis.load(Ordering::SeqCst),
         };
-        Tick(NonZeroU64::MIN.saturating_add(millis))
+        Tick::at(millis, MOST_TTL_SECS)
     }
 
     /// The point `ttl` from now; a time to live beyond the clock's end never expires.
     pub(crate) fn after(&self, ttl: Duration) -> Tick {
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Tick(self.now().0.saturating_add(millis))
+        Tick::at(self.now().to_millis().saturating_add(millis) - 1, ttl.as_secs())
     }
 
     /// What is left until `tick`; zero when it has passed.
     pub(crate) fn until(&self, tick: Tick) -> Duration {
-        Duration::from_millis(tick.0.get().saturating_sub(self.now().0.get()))
+        Duration::from_millis(tick.since(self.now()).unwrap_or_default())
+    }
+
+    /// How old is what expires, or has expired, at `tick`: since [`after`](Self::after) was asked
+    /// for it, in seconds.
+    pub(crate) fn age_secs(&self, tick: Tick) -> u32 {
+        let born = tick.to_millis().saturating_sub(tick.ttl_secs() * 1_000);
+        let secs = self.now().to_millis().saturating_sub(born) / 1_000;
+        u32::try_from(secs).unwrap_or(u32::MAX)
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({})", self.now().0)
+        write!(f, "Clock({})", self.now().to_millis())
     }
 }
 
@@ -121,7 +163,31 @@ mod tests {
     #[test]
     fn a_time_to_live_beyond_the_end_of_time_does_not_overflow() {
         let clock = Clock::monotonic();
-        assert!(clock.after(Duration::MAX) > clock.now());
+        let last = clock.after(Duration::MAX);
+        assert!(last > clock.now());
+        assert!(last.later(u64::MAX) >= last);
+    }
+
+    #[test]
+    fn an_expiry_knows_how_old_is_what_expires() {
+        let (clock, millis) = Clock::manual();
+        millis.store(7_000, Ordering::SeqCst);
+        let expires = clock.after(Duration::from_secs(10));
+        for (at, age) in [(7_000, 0), (9_500, 2), (17_000, 10), (27_999, 20), (28_000, 21)] {
+            millis.store(at, Ordering::SeqCst);
+            assert_eq!(clock.age_secs(expires), age, "at {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_longer_ends_that_much_later() {
+        let (clock, millis) = Clock::manual();
+        let dead = clock.after(Duration::from_secs(2)).later(3_000);
+        millis.store(4_999, Ordering::SeqCst);
+        assert!(clock.now() < dead);
+        millis.store(5_000, Ordering::SeqCst);
+        assert!(clock.now() >= dead);
+        assert_eq!(clock.now().since(dead), Some(0));
     }
 
     #[test]

@@ -11,17 +11,29 @@ use crate::clock::Tick;
 
 /// A heap of expiries. What has left the cache, or expires at another time by now, stays in
 /// it until its turn comes or until half of the heap is such.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Expiries {
     heap: BinaryHeap<Reverse<(Tick, u32)>>,
     /// Entries of the cache that expire.
     live: usize,
+    /// So many milliseconds an entry is kept past its expiry.
+    grace: u64,
 }
 
 /// Bytes that an entry which expires takes here: twice its place, for those that have left.
 pub(super) const EXPIRY_BYTES: usize = 2 * size_of::<(Tick, u32)>();
 
 impl Expiries {
+    pub(super) fn new(grace: u64) -> Self {
+        Self { heap: BinaryHeap::new(), live: 0, grace }
+    }
+
+    /// When an entry that expires then is to leave.
+    #[inline]
+    pub(super) fn end(&self, expires: Tick) -> Tick {
+        expires.later(self.grace)
+    }
+
     pub(super) fn add(&mut self, expires: Tick, index: u32, table: &Table) {
         if self.heap.len() > 2 * self.live + 16 {
             self.heap.retain(|&Reverse((tick, index))| is_true(tick, index, table));
@@ -39,12 +51,12 @@ impl Expiries {
         }
     }
 
-    /// When the next entry expires, or one that has left would have.
+    /// When the next entry is to leave, or one that has left already was to.
     pub(super) fn soonest(&self) -> Option<Tick> {
-        self.heap.peek().map(|&Reverse((tick, _))| tick)
+        self.heap.peek().map(|&Reverse((tick, _))| self.end(tick))
     }
 
-    /// An entry that has expired; it is still in the table.
+    /// An entry that is to leave; it is still in the table.
     pub(super) fn pop(&mut self, now: Tick, table: &Table) -> Option<u32> {
         while self.soonest().is_some_and(|tick| tick <= now) {
             let Reverse((tick, index)) = self.heap.pop()?;

@@ -73,8 +73,9 @@ pub(crate) enum Lookup {
         expires: Option<Tick>,
         which: Which,
     },
+    /// Also when the entry is there and stale.
     Miss,
-    /// The entry is there, past its time.
+    /// The entry is there, past its time, and is to leave.
     Expired,
 }
 
@@ -84,10 +85,16 @@ impl Lru {
         Self {
             table: Table::new(eviction.bytes_per_node()),
             big: BTreeMap::new(),
-            expiries: Expiries::default(),
+            expiries: Expiries::new(0),
             main: side(),
             hot: side(),
         }
+    }
+
+    /// A map that keeps what has expired for so many milliseconds more, for
+    /// [`stale`](Self::stale).
+    pub(crate) fn with_grace(eviction: Eviction, grace: u64) -> Self {
+        Self { expiries: Expiries::new(grace), ..Self::new(eviction) }
     }
 
     /// [`table_bytes`](Self::table_bytes) of a map with one entry.
@@ -110,8 +117,11 @@ impl Lru {
         let Some((index, block)) = self.table.find(hash, key) else { return Lookup::Miss };
         let Some(&node) = self.table.node(index) else { return Lookup::Miss };
         let expires = entry::expires(block, node.bits);
-        if expires.is_some_and(|expires| expires <= now()) {
-            return Lookup::Expired;
+        if let Some(expires) = expires {
+            let now = now();
+            if expires <= now {
+                return self.past(expires, now);
+            }
         }
         let big = if node.has(BIG) { self.big.get(&index) } else { None };
         let value = entry::value(block, node.key_len, node.bits, big);
@@ -119,6 +129,37 @@ impl Lru {
         let side = if which == Which::Main { &mut self.main } else { &mut self.hot };
         side.order.hit(&mut self.table, index, used);
         Lookup::Hit { value, expires, which }
+    }
+
+    #[cold]
+    fn past(&self, expires: Tick, now: Tick) -> Lookup {
+        if self.expiries.end(expires) <= now { Lookup::Expired } else { Lookup::Miss }
+    }
+
+    /// The value of `key` that has expired and is still kept, as [`get`](Self::get) gives one
+    /// that has not.
+    pub(crate) fn stale(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        used: u32,
+        now: Tick,
+    ) -> Option<(ByteView, Tick)> {
+        let (index, block) = self.table.find(hash, key)?;
+        let node = *self.table.node(index)?;
+        let expires = entry::expires(block, node.bits)?;
+        if expires > now || self.expiries.end(expires) <= now {
+            return None;
+        }
+        let value = entry::value(block, node.key_len, node.bits, self.big.get(&index));
+        let (table, side) = self.table_and_side(which(node));
+        side.order.hit(table, index, used);
+        Some((value, expires))
+    }
+
+    /// When an entry that expires then is to leave.
+    pub(crate) fn end(&self, expires: Tick) -> Tick {
+        self.expiries.end(expires)
     }
 
     /// Whether `key` is there, expired or not; it does not count as used.
@@ -169,13 +210,13 @@ impl Lru {
         Some((self.take(index)?, used))
     }
 
-    /// Takes out an entry that has expired.
+    /// Takes out an entry that has expired, and for which no grace is left.
     pub(crate) fn evict_expired(&mut self, now: Tick) -> Option<Evicted> {
         let index = self.expiries.pop(now, &self.table)?;
         self.take(index)
     }
 
-    /// When the next entry expires, or a little earlier.
+    /// When the next such entry is there, or a little earlier.
     pub(crate) fn soonest_expiry(&self) -> Option<Tick> {
         self.expiries.soonest()
     }

@@ -120,6 +120,7 @@ fn ages_keep_what_is_popular_when_others_pass_through() {
 #[derive(Debug, Clone)]
 enum Op {
     Get(u8),
+    Stale(u8),
     Insert(u8, Which, usize, Option<u8>),
     Remove(u8),
     Evict(Which),
@@ -134,6 +135,7 @@ fn op(keys: u8) -> impl Strategy<Value = Op> {
     let len = prop_oneof![9 => 0..300usize, 1 => Just(20_000)];
     prop_oneof![
         6 => key.clone().prop_map(Op::Get),
+        2 => key.clone().prop_map(Op::Stale),
         9 => (key.clone(), which.clone(), len, prop::option::of(0..9u8))
             .prop_map(|(key, which, len, ttl)| Op::Insert(key, which, len, ttl)),
         3 => key.prop_map(Op::Remove),
@@ -169,14 +171,16 @@ fn expected(gone: Modelled) -> (u8, Which, usize) {
     (gone.key, gone.which, gone.len)
 }
 
-fn expired(model: &Model, now: u64) -> Vec<u8> {
-    let expired = model.iter().filter(|entry| entry.expires.is_some_and(|at| at <= now));
+fn dead(model: &Model, grace: u64, now: u64) -> Vec<u8> {
+    let expired = model.iter().filter(|entry| entry.expires.is_some_and(|at| at + grace <= now));
     expired.map(|entry| entry.key).collect()
 }
 
 /// The map, the model, and their clock.
 struct Pair {
     eviction: Eviction,
+    /// In milliseconds.
+    grace: u64,
     lru: Lru,
     model: Model,
     clock: Clock,
@@ -185,24 +189,38 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(eviction: Eviction) -> Self {
+    fn new(eviction: Eviction, grace: u64) -> Self {
         let (clock, set_clock) = Clock::manual();
-        Self { eviction, lru: Lru::new(eviction), model: Model::new(), clock, now: 0, set_clock }
+        let (lru, model) = (Lru::with_grace(eviction, grace), Model::new());
+        Self { eviction, grace, lru, model, clock, now: 0, set_clock }
+    }
+
+    /// A look-up that finds a fresh value, or one that finds a stale one.
+    fn get(&mut self, key: u8, fresh: bool) {
+        let Self { lru, model, clock, now, .. } = self;
+        let (is_fresh, is_dead) = model
+            .iter()
+            .find(|entry| entry.key == key)
+            .and_then(|entry| entry.expires)
+            .map_or((true, false), |expires| (expires > *now, expires + self.grace <= *now));
+        let value = match fresh {
+            true => get(lru, &[key], clock.now()),
+            false => lru.stale(hash(&[key]), &[key], 0, clock.now()).map(|(value, _)| value),
+        };
+        let found = (is_fresh == fresh && !is_dead).then(|| take(model, key)).flatten();
+        assert_eq!(value.map(|value| value.len()), found.map(|entry| entry.len));
+        model.extend(found);
+        if is_dead {
+            lru.remove(hash(&[key]), &[key]);
+            take(model, key);
+        }
     }
 
     fn apply(&mut self, op: Op) {
         let Self { lru, model, clock, now, .. } = self;
         match op {
-            Op::Get(key) => {
-                let live = |entry: &Modelled| entry.expires.is_none_or(|expires| expires > *now);
-                let found = take(model, key).filter(live);
-                model.extend(found);
-                let value = get(lru, &[key], clock.now());
-                if value.is_none() {
-                    lru.remove(hash(&[key]), &[key]);
-                }
-                assert_eq!(value.map(|value| value.len()), found.map(|entry| entry.len));
-            }
+            Op::Get(key) => self.get(key, true),
+            Op::Stale(key) => self.get(key, false),
             Op::Insert(key, which, len, ttl) => {
                 let tick = ttl.map(|ttl| clock.after(Duration::from_millis(ttl.into())));
                 let packed = entry(&[key], vec![key; len], tick);
@@ -227,7 +245,7 @@ impl Pair {
             }
             Op::EvictExpired => {
                 let gone = lru.evict_expired(clock.now()).map(|gone| gone.entry.key()[0]);
-                let candidates = expired(model, *now);
+                let candidates = dead(model, self.grace, *now);
                 assert_eq!(gone.is_some(), !candidates.is_empty());
                 assert!(gone.is_none_or(|key| candidates.contains(&key)));
                 gone.map(|key| take(model, key));
@@ -277,8 +295,11 @@ proptest! {
     }
 
     #[test]
-    fn it_behaves_as_a_plain_list_would(ops in prop::collection::vec(op(KEYS), 0..300)) {
-        let mut pair = Pair::new(Eviction::Lru);
+    fn it_behaves_as_a_plain_list_would(
+        grace in 0..6u64,
+        ops in prop::collection::vec(op(KEYS), 0..300),
+    ) {
+        let mut pair = Pair::new(Eviction::Lru, grace);
         for op in ops {
             pair.apply(op);
             pair.check();
@@ -287,8 +308,11 @@ proptest! {
 
     /// Whom it evicts is not modelled, but all else is.
     #[test]
-    fn with_ages_it_behaves_as_a_plain_set_would(ops in prop::collection::vec(op(60), 0..300)) {
-        let mut pair = Pair::new(Eviction::S3FifoAges);
+    fn with_ages_it_behaves_as_a_plain_set_would(
+        grace in 0..6u64,
+        ops in prop::collection::vec(op(60), 0..300),
+    ) {
+        let mut pair = Pair::new(Eviction::S3FifoAges, grace);
         for op in ops {
             pair.apply(op);
             pair.check();

@@ -50,7 +50,7 @@ impl Store {
             if which == Which::Hot {
                 self.hot_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            self.note_expiry(expires);
+            self.note_expiry(expires.map(|expires| shard.lru.end(expires)));
         }
         drop(shard);
         self.give_back(held - used);

@@ -12,6 +12,7 @@ mod shard;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
 
 use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick};
@@ -49,12 +50,14 @@ pub(crate) struct Store {
     clock: Clock,
     hasher: KeyHasher,
     eviction: Eviction,
+    /// So many milliseconds what has expired is kept.
+    grace: u64,
     budget: AtomicUsize,
     /// Bytes of the entries and tables of all shards, and of those about to be.
     reserved: CachePadded<AtomicUsize>,
     /// Bytes of the entries of the hot cache.
     hot_bytes: CachePadded<AtomicUsize>,
-    /// The milliseconds before which nothing expires.
+    /// The milliseconds before which nothing leaves because it has expired.
     soonest: CachePadded<AtomicU64>,
     shards: Box<[CachePadded<Mutex<Shard>>]>,
 }
@@ -118,11 +121,23 @@ impl Store {
     }
 
     pub(crate) fn with_eviction(budget: usize, eviction: Eviction, clock: Clock) -> Self {
-        let shard = || CachePadded::new(Mutex::new(Shard::new(eviction)));
+        Self::with_grace(budget, eviction, clock, Duration::ZERO)
+    }
+
+    /// A store that keeps what has expired for `grace` more, for [`stale`](Self::stale).
+    pub(crate) fn with_grace(
+        budget: usize,
+        eviction: Eviction,
+        clock: Clock,
+        grace: Duration,
+    ) -> Self {
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let shard = || CachePadded::new(Mutex::new(Shard::new(eviction, grace)));
         Self {
             clock,
             hasher: KeyHasher::default(),
             eviction,
+            grace,
             budget: AtomicUsize::new(budget),
             reserved: CachePadded::new(AtomicUsize::new(0)),
             hot_bytes: CachePadded::new(AtomicUsize::new(0)),
@@ -156,6 +171,17 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// The value of a key that [`get`](Self::get) has not found because it has expired, when it is
+    /// still kept; and when it expired.
+    #[cold]
+    pub(crate) fn stale(&self, key: &[u8]) -> Option<(ByteView, Tick)> {
+        if self.grace == 0 {
+            return None;
+        }
+        let Hashed { shard, hash } = self.hashed(key);
+        self.shards[shard].lock().stale(hash, key, self.clock.now())
     }
 
     /// Puts a value into one cache, in place of what either has of the key, and evicts what
@@ -204,7 +230,7 @@ impl Store {
     /// Takes everything out; each shard is locked for a moment.
     pub(crate) fn clear(&self, left: &mut Left) {
         for shard in &self.shards {
-            let mut cleared = shard.lock().clear(self.eviction);
+            let mut cleared = shard.lock().clear(self.eviction, self.grace);
             self.give_back(cleared.table_bytes());
             for which in Which::BOTH {
                 while let Some((gone, _)) = cleared.evict(which, 0) {

@@ -135,9 +135,9 @@ impl Store {
         any
     }
 
-    pub(super) fn note_expiry(&self, expires: Option<Tick>) {
-        if let Some(expires) = expires {
-            self.soonest.fetch_min(expires.to_millis(), Ordering::SeqCst);
+    pub(super) fn note_expiry(&self, end: Option<Tick>) {
+        if let Some(end) = end {
+            self.soonest.fetch_min(end.to_millis(), Ordering::SeqCst);
         }
     }
 

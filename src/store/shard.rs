@@ -1,5 +1,6 @@
 //! One shard: a map and what it counts, behind one mutex.
 
+use crate::byte_view::ByteView;
 use crate::clock::{Clock, Tick};
 use crate::lru::{Entry, Evicted, Eviction, Lookup, Lru, Which};
 use crate::stats::CacheStats;
@@ -56,7 +57,7 @@ struct Side {
 }
 
 impl Shard {
-    pub(super) fn new(eviction: Eviction) -> Self {
+    pub(super) fn new(eviction: Eviction, grace: u64) -> Self {
         Self {
             now: 0,
             gets: 0,
@@ -64,7 +65,7 @@ impl Shard {
             hot_hits: 0,
             served: 0,
             served_peers: 0,
-            lru: Lru::new(eviction),
+            lru: Lru::with_grace(eviction, grace),
             main: Side::default(),
             hot: Side::default(),
         }
@@ -86,6 +87,11 @@ impl Shard {
             self.served_peers += u64::from(look == Look::Peer);
         }
         found
+    }
+
+    /// As [`get`](Self::get), of what is stale. The look that found nothing has been counted.
+    pub(super) fn stale(&mut self, hash: u32, key: &[u8], now: Tick) -> Option<(ByteView, Tick)> {
+        self.lru.stale(hash, key, self.now, now)
     }
 
     /// Puts an entry in; the table must have room or be allowed to grow.
@@ -128,11 +134,11 @@ impl Shard {
     }
 
     /// Takes everything out at once.
-    pub(super) fn clear(&mut self, eviction: Eviction) -> Lru {
+    pub(super) fn clear(&mut self, eviction: Eviction, grace: u64) -> Lru {
         for which in Which::BOTH {
             self.side(which).removed += self.lru.len(which) as u64;
         }
-        std::mem::replace(&mut self.lru, Lru::new(eviction))
+        std::mem::replace(&mut self.lru, Lru::with_grace(eviction, grace))
     }
 
     pub(super) fn refuse(&mut self, which: Which) {

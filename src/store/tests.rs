@@ -116,6 +116,34 @@ fn expired_entries_are_misses_and_told_as_such() {
 }
 
 #[test]
+fn what_has_expired_is_kept_for_its_grace_and_leaves_first_when_that_is_over() {
+    let (clock, millis) = Clock::manual();
+    let at = |now| millis.store(now, std::sync::atomic::Ordering::SeqCst);
+    let grace = Duration::from_millis(10);
+    let budget = 20 * entry_bytes(1, 100, true);
+    let store = Store::with_grace(budget, Eviction::Lru, clock.clone(), grace);
+    let expires = clock.after(Duration::from_millis(5));
+    store.insert(Which::Main, b"k", "v".into(), Some(expires), &mut Left::default());
+    assert_eq!(store.stale(b"k"), None, "it is fresh");
+    at(5);
+    assert!(get(&store, "k").is_none());
+    assert_eq!(store.stale(b"k"), Some(("v".into(), expires)));
+    at(14);
+    for n in 0..3 {
+        put(&store, Which::Main, &n.to_string(), 100);
+    }
+    assert!(store.stale(b"k").is_some(), "nothing needs its room");
+    at(15);
+    assert_eq!(store.stale(b"k"), None);
+    let left: Vec<_> = (3..20)
+        .flat_map(|n| put(&store, Which::Main, &n.to_string(), 100).into_entries())
+        .collect();
+    let first = left.first().map(|(gone, why)| (gone.entry.key().to_vec(), *why));
+    assert_eq!(first, Some((b"k".to_vec(), RemovalCause::Expired)));
+    store.validate();
+}
+
+#[test]
 fn filling_from_many_threads_never_passes_the_budget() {
     let store = store(200_000);
     std::thread::scope(|scope| {
