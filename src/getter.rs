@@ -19,7 +19,9 @@ pub trait Getter: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`NotFound`](crate::NotFound) when the origin has no such key, any other error when it
-    /// could not be asked. Neither is cached.
+    /// could not be asked. Neither is cached, unless the group is told to
+    /// ([`not_found_ttl`](crate::GroupOptions::not_found_ttl),
+    /// [`error_ttl`](crate::GroupOptions::error_ttl)).
     fn get(&self, key: &str) -> Result<Loaded, BoxError>;
 }
 
@@ -45,15 +47,18 @@ where
 pub struct Loaded {
     pub(crate) value: ByteView,
     pub(crate) ttl: Option<Duration>,
+    /// How old the value is, when it comes from a peer that has it stale.
+    pub(crate) stale_age_secs: Option<u32>,
 }
 
 impl Loaded {
-    /// A value that lives until it is evicted.
+    /// A value that lives as long as its group says: by default until it is evicted.
     pub fn new(value: impl Into<ByteView>) -> Self {
-        Self { value: value.into(), ttl: None }
+        Self { value: value.into(), ttl: None, stale_age_secs: None }
     }
 
-    /// The same value, not to be served from the cache later than `ttl` after the load.
+    /// The same value, which expires `ttl` after the load, or a little earlier
+    /// ([`GroupOptions::ttl_jitter`](crate::GroupOptions::ttl_jitter)).
     #[must_use]
     pub fn with_ttl(self, ttl: Duration) -> Self {
         Self { ttl: Some(ttl), ..self }

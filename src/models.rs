@@ -14,6 +14,7 @@
 mod flights;
 mod gets;
 mod jobs;
+mod stale;
 mod stores;
 mod writes;
 
@@ -98,8 +99,18 @@ models! {
         DoomIsForgotten DoomInTwoSteps RemoveBeforeDoom;
     writes::a_copy_that_was_removed_does_not_come_back:
         DoomIsForgotten RemoveBeforeDoom;
+    writes::what_was_removed_while_it_was_refreshed_does_not_come_back:
+        DoomIsForgotten DoomInTwoSteps RemoveBeforeDoom;
     writes::what_was_set_is_what_is_got:
         SetBesideFlights;
+    writes::that_there_was_no_such_key_is_forgotten_with_it:
+        DoomIsForgotten KeepNegative;
+    stale::one_load_refreshes_and_nobody_waits_for_it:
+        JoinInTwoSteps;
+    stale::what_has_been_refreshed_is_not_refreshed_again:
+        NoSecondLookup JoinInTwoSteps LeaveBeforeKeep;
+    stale::while_the_origin_fails_one_load_tries_it:
+        ProbeInTwoSteps;
     stores::filling_a_small_budget_never_passes_it:
         ReserveInTwoSteps ReplacedKeepsBytes GrowUnreserved;
     stores::a_lower_budget_holds_when_it_has_been_set:

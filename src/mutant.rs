@@ -51,6 +51,10 @@ mutants! {
     DoomInTwoSteps,
     /// `Group`: a removed key leaves the cache before its flights are doomed.
     RemoveBeforeDoom,
+    /// `Group`: a removed key is still remembered to have no value.
+    KeepNegative,
+    /// `Group`: two may ask at once whether the origin is to be tried, and both do.
+    ProbeInTwoSteps,
     /// `Group`: a value is set beside the key's flights, not as one.
     SetBesideFlights,
     /// `store`: the budget is read and then added to, not in one step.

@@ -36,6 +36,10 @@ pub(crate) struct Counters {
     pub(crate) getter_panics: Counter,
     pub(crate) overdue_loads: Counter,
     pub(crate) peer_bad_answers: Counter,
+    pub(crate) stale_served: Counter,
+    pub(crate) revalidations: Counter,
+    pub(crate) probes: Counter,
+    pub(crate) negative_hits: Counter,
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_errors: Counter,
 }
@@ -75,6 +79,14 @@ pub struct Stats {
     pub overdue_loads: u64,
     /// Answers of peers that were damaged, cut, or to another key: served to nobody.
     pub peer_bad_answers: u64,
+    /// Values served past their time to live, also those that a peer gave as such.
+    pub stale_served: u64,
+    /// Loads begun in the background, of values that were served stale meanwhile.
+    pub revalidations: u64,
+    /// Such loads begun while the origin was known to fail.
+    pub probes: u64,
+    /// Gets answered with an error that was remembered: no such key, above all.
+    pub negative_hits: u64,
     /// Snapshots written.
     pub snapshots: u64,
     /// Snapshots that could not be written or restored.
@@ -146,6 +158,10 @@ impl Counters {
             getter_panics: self.getter_panics.get(),
             overdue_loads: self.overdue_loads.get(),
             peer_bad_answers: self.peer_bad_answers.get(),
+            stale_served: self.stale_served.get(),
+            revalidations: self.revalidations.get(),
+            probes: self.probes.get(),
+            negative_hits: self.negative_hits.get(),
             snapshots: self.snapshots.get(),
             snapshot_errors: self.snapshot_errors.get(),
             ..Stats::default()

@@ -35,6 +35,11 @@ pub(crate) fn one_in(calls: u32) -> bool {
     fastrand::u32(..calls) == 0
 }
 
+/// A number by chance, from 0 up to 1.
+pub(crate) fn fraction() -> f64 {
+    if cfg!(shuttle) { 0.0 } else { fastrand::f64() }
+}
+
 #[cfg(all(test, shuttle))]
 pub(crate) use modelled::join_spawned;
 #[cfg(shuttle)]

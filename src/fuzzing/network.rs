@@ -181,7 +181,7 @@ fn message(spec: &Spec, key: &str, loaded: &Loaded) -> Vec<u8> {
 /// With what is left of the time to live as it travels.
 fn in_millis(loaded: &Loaded) -> Loaded {
     let millis = |ttl: Duration| Duration::from_millis(ttl.as_millis().try_into().unwrap());
-    Loaded { value: loaded.value.clone(), ttl: loaded.ttl.map(millis) }
+    Loaded { ttl: loaded.ttl.map(millis), ..loaded.clone() }
 }
 
 /// Bodies of peers that change the cache: keys to remove, a value to set.

@@ -13,7 +13,7 @@ use crate::getter::Loaded;
 use crate::loaders;
 use crate::mutant::{self, Mutant};
 use crate::peer::{Peer, PeerError};
-use crate::store::{Left, Look, Which};
+use crate::store::{Left, Which};
 use crate::sync;
 
 /// One in so many values from peers is kept in the hot cache, as in groupcache.
@@ -140,10 +140,14 @@ impl Group {
     fn land_copy(&self, leader: Leader<Asked>, key: &str, loaded: Loaded) -> Fetched {
         self.inner.counters.loads_deduped.add_one();
         self.inner.counters.peer_loads.add_one();
+        let stale = loaded.stale_age_secs.is_some();
+        if stale {
+            self.inner.counters.stale_served.add_one();
+        }
         let fetched = self.fetched(loaded, Source::Peer);
-        let admit = sync::one_in(HOT_ONE_IN);
+        let admit = !stale && sync::one_in(HOT_ONE_IN);
         let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
-            if admit { self.keep(Which::Hot, key, &fetched) } else { self.left() }
+            if admit { self.keep_copy(key, &fetched) } else { self.left() }
         });
         self.tell(left.unwrap_or_default());
         fetched
@@ -151,6 +155,9 @@ impl Group {
 
     /// Loads `key` by the getter, once for all callers, this node's and peers'.
     fn load_here(&self, key: &str, deadline: Instant, asker: Asker) -> Result<Fetched> {
+        if let Some(stale) = self.stale_at_once(key) {
+            return Ok(stale);
+        }
         let started = Instant::now();
         loop {
             let (waiter, _lent) = match self.inner.loading.join(key.as_bytes()) {
@@ -159,6 +166,11 @@ impl Group {
                     if let Some(hit) = self.look_again(key) {
                         leader.land(Ok(hit.clone()), |_| ());
                         return Ok(hit);
+                    }
+                    if let Some(error) = self.remembered(key) {
+                        self.inner.counters.negative_hits.add_one();
+                        leader.land(Err(error.clone()), |_| ());
+                        return Err(error);
                     }
                     let waiter = leader.waiter();
                     self.start_load(leader, key, asker)?;
@@ -201,17 +213,19 @@ impl Group {
             // Every caller gave up while the load was queued: nobody is left to work for.
             return;
         }
+        self.carry_out(leader, key);
+    }
+
+    pub(super) fn carry_out(&self, leader: Leader<Result<Fetched>>, key: &str) {
         let counters = &self.inner.counters;
         counters.loads_deduped.add_one();
-        let result = self.call_getter(key).map(|loaded| self.fetched(loaded, Source::Origin));
+        let loaded = self.call_getter(key).map(|loaded| self.with_jitter(loaded));
+        let result = loaded.map(|loaded| self.fetched(loaded, Source::Origin));
         match &result {
             Ok(_) => counters.local_loads.add_one(),
             Err(_) => counters.local_load_errs.add_one(),
         }
-        let left = leader.land(result, |result| match result {
-            Ok(fetched) => self.keep(Which::Main, key, fetched),
-            Err(_) => self.left(),
-        });
+        let left = leader.land(result, |result| self.keep_outcome(key, result));
         match left {
             Some(left) => self.tell(left),
             None => counters.overdue_loads.add_one(),
@@ -241,13 +255,9 @@ impl Group {
         }
     }
 
-    /// Looks in the cache from inside a flight: the value may have come between the first look
-    /// and the joining, when the flight before this one landed.
+    /// As [`look_twice`](Self::look_twice), for a get.
     fn look_again(&self, key: &str) -> Option<Fetched> {
-        if mutant::active(Mutant::NoSecondLookup) {
-            return None;
-        }
-        let hit = self.lookup(key, Look::Peek)?;
+        let hit = self.look_twice(key)?;
         self.inner.counters.cache_hits.add_one();
         Some(hit)
     }
@@ -259,8 +269,18 @@ impl Group {
         left
     }
 
+    /// Keeps a copy of what a peer owns, for a limited time: until then a write that does not
+    /// reach this node goes unnoticed.
+    pub(super) fn keep_copy(&self, key: &str, fetched: &Fetched) -> Left {
+        let bound = self.inner.store.clock().after(self.inner.options.hot_ttl);
+        let expires = fetched.expires.map_or(bound, |expires| expires.min(bound));
+        self.keep(Which::Hot, key, &Fetched { expires: Some(expires), ..fetched.clone() })
+    }
+
     pub(super) fn fetched(&self, loaded: Loaded, source: Source) -> Fetched {
         let expires = loaded.ttl.map(|ttl| self.inner.store.clock().after(ttl));
+        let stale = loaded.stale_age_secs.map(|age_secs| Source::Stale { age_secs });
+        let source = stale.unwrap_or(source);
         Fetched { value: loaded.value, source, expires }
     }
 

@@ -1,7 +1,10 @@
 //! A group: a name, a getter, a cache, and the order of things in one get.
 
 mod load;
+mod negative;
 mod options;
+mod outage;
+mod stale;
 mod warm;
 mod writes;
 
@@ -13,7 +16,7 @@ pub use options::{GetterThread, GroupOptions};
 pub use warm::{RestoreStats, SnapshotStats};
 
 use crate::byte_view::ByteView;
-use crate::clock::{Clock, Tick, deadline_after};
+use crate::clock::{Tick, deadline_after};
 use crate::error::{Error, Result};
 use crate::flight::Flights;
 use crate::getter::{Getter, Loaded};
@@ -25,6 +28,8 @@ use crate::store::{Eviction, Left, Look, RemovalCause, Store, Which};
 use crate::sync::OnceCell;
 use crate::sync::atomic::AtomicU64;
 use load::Asked;
+use negative::Negatives;
+use outage::Outage;
 use warm::Warm;
 
 /// A cache with a name and a way to load what is missing.
@@ -60,6 +65,8 @@ struct Inner {
     loading: Arc<Flights<Result<Fetched>>>,
     loaders: Loaders,
     counters: Counters,
+    negatives: Negatives,
+    outage: Arc<Outage>,
     /// How often a key of this group was removed or set from outside.
     writes: AtomicU64,
     /// Once the group has a path for its snapshots.
@@ -84,6 +91,20 @@ pub(crate) enum Source {
     Hot,
     Peer,
     Origin,
+    /// A cache, here or at the owner, past the value's time to live.
+    Stale {
+        age_secs: u32,
+    },
+}
+
+impl Source {
+    /// The value's age, when it is past its time to live.
+    pub(crate) fn stale_age_secs(self) -> Option<u32> {
+        match self {
+            Self::Stale { age_secs } => Some(age_secs),
+            Self::Main | Self::Hot | Self::Peer | Self::Origin => None,
+        }
+    }
 }
 
 /// A value, where it came from, and until when it may be served.
@@ -109,15 +130,23 @@ impl Group {
         check_name(name)?;
         let loaders =
             Loaders::new(format!("group {name:?}"), options.max_getters, options.max_queued_loads);
+        let store = Store::with_grace(
+            options.cache_bytes,
+            options.eviction,
+            options.clock.clone(),
+            options.stale_while_revalidate.max(options.stale_if_error),
+        );
         let inner = Inner {
             name: name.to_owned(),
             getter: Box::new(getter),
-            store: Store::with_eviction(options.cache_bytes, options.eviction, Clock::monotonic()),
+            store,
             peers: OnceCell::new(),
             asking: Flights::new(options.load_timeout),
             loading: Flights::new(options.load_timeout),
             loaders,
             counters: Counters::default(),
+            negatives: Negatives::default(),
+            outage: Arc::default(),
             writes: AtomicU64::new(0),
             warm: OnceCell::new(),
             options,
@@ -157,7 +186,8 @@ impl Group {
         self.fetch_missing(key, deadline_after(timeout), Asker::Here).map(|fetched| fetched.value)
     }
 
-    /// The value of `key` when this node's cache holds it; nothing is loaded.
+    /// The value of `key` when this node's cache holds it and it has not expired; nothing is
+    /// loaded.
     pub fn peek(&self, key: &str) -> Option<ByteView> {
         self.lookup(key, Look::Peek).map(|fetched| fetched.value)
     }
@@ -218,13 +248,17 @@ impl Group {
         asker: Asker,
     ) -> Result<Fetched> {
         self.check_key(key)?;
+        if let Some(known) = self.negative_hit(key, asker) {
+            return known;
+        }
         self.count_miss(asker);
-        let result = self.load(key, deadline, asker);
+        let result = self.or_stale(key, self.load(key, deadline, asker));
         self.count_end(&result);
         result
     }
 
-    /// The cached value, counted as a get when there is one.
+    /// The cached value, counted as a get when there is one. It may be stale, if the group serves
+    /// such.
     #[inline(always)]
     pub(crate) fn hit(&self, key: &str, asker: Asker) -> Option<Fetched> {
         // Counted by the shard, which is locked anyway: a counter of the group would be a
@@ -233,19 +267,27 @@ impl Group {
             Asker::Here | Asker::Client => Look::Here,
             Asker::Peer => Look::Peer,
         };
-        self.lookup(key, look)
+        match self.lookup(key, look) {
+            Some(hit) => Some(hit),
+            None => self.stale_hit(key, asker),
+        }
     }
 
     /// The outcome of the flight that is under way for `key`, waited for on this thread and
-    /// counted as a get. None when there is no such flight or it ended without an outcome.
+    /// counted as a get; or that of an earlier one, when it is remembered that there is no value.
+    /// None when there is no such flight or it ended without an outcome.
     pub(crate) fn park(
         &self,
         key: &str,
         deadline: Instant,
         asker: Asker,
     ) -> Option<Result<Fetched>> {
+        if let Some(known) = self.negative_hit(key, asker) {
+            return Some(known);
+        }
         let started = Instant::now();
         let result = self.join_existing(key, deadline, asker, started)?;
+        let result = self.or_stale(key, result);
         self.count_miss(asker);
         self.count_end(&result);
         Some(result)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Group, OnEvict};
 use crate::byte_view::ByteView;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::getter::Getter;
 use crate::store::{Eviction, RemovalCause};
@@ -59,7 +60,15 @@ pub struct GroupOptions {
     pub(super) max_queued_loads: usize,
     pub(super) key_bytes: usize,
     pub(super) value_bytes: usize,
+    pub(super) ttl: Option<Duration>,
+    pub(super) ttl_jitter: f64,
+    pub(super) stale_while_revalidate: Duration,
+    pub(super) stale_if_error: Duration,
+    pub(super) not_found_ttl: Duration,
+    pub(super) error_ttl: Duration,
+    pub(super) hot_ttl: Duration,
     pub(super) on_evict: Option<OnEvict>,
+    pub(super) clock: Clock,
 }
 
 impl GroupOptions {
@@ -77,7 +86,15 @@ impl GroupOptions {
             max_queued_loads: 1_024,
             key_bytes: 4 << 10,
             value_bytes: 8 << 20,
+            ttl: None,
+            ttl_jitter: 0.1,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            not_found_ttl: Duration::ZERO,
+            error_ttl: Duration::ZERO,
+            hot_ttl: Duration::from_secs(60),
             on_evict: None,
+            clock: Clock::monotonic(),
         }
     }
 
@@ -128,6 +145,69 @@ impl GroupOptions {
         Self { value_bytes, ..self }
     }
 
+    /// How long values live whose getter gives them no time of their own
+    /// ([`Loaded::with_ttl`](crate::Loaded::with_ttl)). Defaults to until they are evicted.
+    ///
+    /// Measured on each node by a clock that never jumps, from the load on; what travels between
+    /// larder nodes is what is left, so their wall clocks may say what they like.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+
+    /// By what part of itself a loaded value's time to live is shortened at most, by chance, so
+    /// that what was loaded together is not loaded again together; from 0 to 1. Never lengthened:
+    /// a time to live is a promise. Defaults to 0.1.
+    pub fn ttl_jitter(self, ttl_jitter: f64) -> Self {
+        Self { ttl_jitter, ..self }
+    }
+
+    /// For so long after a value has expired it is served all the same, at once, while one load
+    /// in the background brings a new one. Defaults to 0: whoever comes first waits for the load.
+    ///
+    /// This and [`stale_if_error`](Self::stale_if_error) both begin when the value expires. What
+    /// is in neither leaves the cache first when room is needed.
+    pub fn stale_while_revalidate(self, stale_while_revalidate: Duration) -> Self {
+        Self { stale_while_revalidate, ..self }
+    }
+
+    /// For so long after a value has expired it is served when it cannot be loaded anew: the
+    /// getter failed, panicked or took too long, or too many loads wait. Defaults to 0: the error
+    /// is returned.
+    ///
+    /// [`NotFound`](crate::NotFound) is an answer and no failure. While the origin is known to
+    /// fail, nobody waits for it in vain: one load at a time, and one a second, tries whether it
+    /// still does, and what is stale is served at once. Keys that have no value are still loaded.
+    pub fn stale_if_error(self, stale_if_error: Duration) -> Self {
+        Self { stale_if_error, ..self }
+    }
+
+    /// How long it is remembered that the origin has no such key, by the node that asked it. Like
+    /// a value, this ends when the key is removed or set. Defaults to 0: every get asks. A second
+    /// is enough to spare an origin that is asked again and again for what it has not.
+    ///
+    /// What is remembered without a value takes a 64th of the cache's budget at most, beside it.
+    pub fn not_found_ttl(self, not_found_ttl: Duration) -> Self {
+        Self { not_found_ttl, ..self }
+    }
+
+    /// How long an error of the getter is remembered, and returned without calling it. Defaults
+    /// to 0: every get tries again.
+    pub fn error_ttl(self, error_ttl: Duration) -> Self {
+        Self { error_ttl, ..self }
+    }
+
+    /// How long this node keeps copies of what peers own, at most. It bounds for how long a
+    /// change at the origin goes unseen here when nobody removes the key. Defaults to 60 s.
+    pub fn hot_ttl(self, hot_ttl: Duration) -> Self {
+        Self { hot_ttl, ..self }
+    }
+
+    /// Tells the time, in a test.
+    #[cfg(test)]
+    pub(crate) fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// Calls `listener` with key, value and cause whenever an entry leaves the cache.
     ///
     /// It runs on the thread that made the entry leave, after the fact and with no lock held,
@@ -144,7 +224,8 @@ impl GroupOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::BadGroupName`], or [`Error::BadSetting`] for a limit of zero.
+    /// [`Error::BadGroupName`], or [`Error::BadSetting`] for a limit of zero and for what lies
+    /// outside of its range.
     pub fn build(self, name: &str, getter: impl Getter) -> Result<Group> {
         if self.max_getters == 0 {
             let reason = "is 0, so nothing could ever be loaded: allow at least 1";
@@ -153,6 +234,10 @@ impl GroupOptions {
         if self.key_bytes > usize::from(u16::MAX) {
             let reason = "is more than the cache can hold: 65535 at most; hash longer keys";
             return Err(Error::bad_setting("key_bytes", reason));
+        }
+        if !(0.0..=1.0).contains(&self.ttl_jitter) {
+            let reason = format!("is {}: a part of the time to live, from 0 to 1", self.ttl_jitter);
+            return Err(Error::bad_setting("ttl_jitter", reason));
         }
         Group::from_options(self, name, getter)
     }
@@ -170,6 +255,13 @@ impl fmt::Debug for GroupOptions {
             .field("max_queued_loads", &self.max_queued_loads)
             .field("key_bytes", &self.key_bytes)
             .field("value_bytes", &self.value_bytes)
+            .field("ttl", &self.ttl)
+            .field("ttl_jitter", &self.ttl_jitter)
+            .field("stale_while_revalidate", &self.stale_while_revalidate)
+            .field("stale_if_error", &self.stale_if_error)
+            .field("not_found_ttl", &self.not_found_ttl)
+            .field("error_ttl", &self.error_ttl)
+            .field("hot_ttl", &self.hot_ttl)
             .field("on_evict", &self.on_evict.is_some())
             .finish()
     }

@@ -27,6 +27,7 @@ impl Group {
         self.inner.loading.doom_all();
         let mut left = self.left();
         self.inner.store.clear(&mut left);
+        self.inner.negatives.clear();
         let noted = turn.map_or(Ok(()), Turn::cleared);
         self.count_write();
         self.tell(left);
@@ -65,6 +66,9 @@ impl Group {
         if !mutant::active(Mutant::RemoveBeforeDoom) {
             self.inner.store.remove(key.as_bytes(), RemovalCause::Removed, &mut left);
         }
+        if !mutant::active(Mutant::KeepNegative) {
+            self.inner.negatives.remove(key.as_bytes());
+        }
         let noted = turn.map_or(Ok(()), |turn| turn.removed(key.as_bytes()));
         self.count_write();
         self.tell(left);
@@ -81,6 +85,7 @@ impl Group {
     pub(crate) fn set_local(&self, key: &str, loaded: Loaded) -> Result<()> {
         self.check_key(key)?;
         self.check_value(key, &loaded)?;
+        let loaded = self.with_ttl(loaded);
         if mutant::active(Mutant::SetBesideFlights) {
             self.inner.asking.doom(key.as_bytes());
             self.inner.loading.doom(key.as_bytes());
@@ -117,6 +122,8 @@ impl Group {
         let mut left = self.left();
         self.inner.store.remove(key.as_bytes(), RemovalCause::Replaced, &mut left);
         left.extend(self.keep(Which::Main, key, fetched));
+        // After the value: who found neither joins the flight that this is a part of.
+        self.inner.negatives.remove(key.as_bytes());
         left
     }
 }

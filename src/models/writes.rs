@@ -1,11 +1,13 @@
 //! Models of keys that are removed and set while they are loaded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::gets::{end, group, options};
 use super::{Gate, on_threads, switch};
+use crate::clock::Clock;
+use crate::error::NotFound;
 use crate::getter::Loaded;
 use crate::group::Group;
 use crate::peer::{Peer, PeerError, PeerPicker};
@@ -55,6 +57,20 @@ pub(super) fn what_was_removed_does_not_come_back() {
     end(group);
 }
 
+/// The same of a key that has expired: the old value is served, and is loaded anew meanwhile.
+pub(super) fn what_was_removed_while_it_was_refreshed_does_not_come_back() {
+    let (clock, millis) = Clock::manual();
+    let ttl = Duration::from_millis(10);
+    let options = options(4).ttl(ttl).stale_while_revalidate(ttl * 1_000).clock(clock);
+    let origin = Origin::default();
+    let load = origin.clone();
+    let (group, _) = group(options, move |_, _| Ok(load.load()));
+    group.get("k").unwrap();
+    millis.store(10, Ordering::SeqCst);
+    nobody_gets_what_was_removed(&group, &origin);
+    end(group);
+}
+
 /// A peer that owns every key, and reads the origin.
 struct Owner(Origin);
 
@@ -99,5 +115,28 @@ pub(super) fn what_was_set_is_what_is_got() {
         }
     });
     assert_eq!(group.get("k").unwrap(), "set");
+    end(group);
+}
+
+/// The key comes into being while a load is about to find that there is none.
+pub(super) fn that_there_was_no_such_key_is_forgotten_with_it() {
+    let is_there = Arc::new(AtomicBool::new(false));
+    let looked = Arc::clone(&is_there);
+    let hour = Duration::from_secs(3_600);
+    let (group, _) = group(options(4).not_found_ttl(hour), move |_, _| {
+        let found = looked.load(Ordering::SeqCst);
+        switch();
+        if found { Ok("new".to_owned()) } else { Err(NotFound.into()) }
+    });
+    let caller = group.clone();
+    on_threads(2, move |n| {
+        if n == 0 {
+            is_there.store(true, Ordering::SeqCst);
+            caller.remove_local("k").unwrap();
+            assert_eq!(caller.get("k").unwrap(), "new");
+        } else if let Err(error) = caller.get("k") {
+            assert!(error.is_not_found(), "{error}");
+        }
+    });
     end(group);
 }

@@ -150,7 +150,11 @@ fn outcome(result: Result<Fetched>) -> Answer {
 }
 
 fn value(fetched: Fetched) -> Answer {
-    Answer::with_lines(200, value_lines(fetched.source), fetched.value)
+    let answer = Answer::with_lines(200, value_lines(fetched.source), fetched.value);
+    match fetched.source.stale_age_secs() {
+        Some(age_secs) => answer.with("Age", age_secs.to_string()),
+        None => answer,
+    }
 }
 
 /// The header lines of a value, which tell where it came from.
@@ -165,6 +169,7 @@ fn value_lines(source: Source) -> &'static str {
         Source::Hot => lines!("hot"),
         Source::Peer => lines!("peer"),
         Source::Origin => lines!("origin"),
+        Source::Stale { .. } => lines!("stale"),
     }
 }
 

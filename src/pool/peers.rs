@@ -286,7 +286,8 @@ fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -
 
 fn value(shared: &Shared, group: &Group, key: &str, fetched: Fetched) -> Answer {
     let spec = shared.dialect.spec();
-    let loaded = Loaded { ttl: group.ttl(&fetched), value: fetched.value };
+    let (ttl, stale_age_secs) = (group.ttl(&fetched), fetched.source.stale_age_secs());
+    let loaded = Loaded { value: fetched.value, ttl, stale_age_secs };
     let prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
     Answer::with_lines(200, spec.value_lines, loaded.value).behind(prefix)
 }

@@ -33,6 +33,10 @@ const COUNTERS: &[Field<Stats>] = &[
     ("getter_panics", "Getter calls that panicked", |s| s.getter_panics),
     ("overdue_loads", "Getter calls that outlived their load timeout", |s| s.overdue_loads),
     ("peer_bad_answers", "Answers of peers damaged, cut or to another key", |s| s.peer_bad_answers),
+    ("stale_served", "Values served past their time to live", |s| s.stale_served),
+    ("revalidations", "Loads in the background of what was served stale", |s| s.revalidations),
+    ("probes", "Such loads while the origin was known to fail", |s| s.probes),
+    ("negative_hits", "Gets answered with a remembered error", |s| s.negative_hits),
     ("snapshots", "Snapshots written", |s| s.snapshots),
     ("snapshot_errors", "Snapshots not written or not restored", |s| s.snapshot_errors),
 ];

@@ -199,6 +199,10 @@ impl Store {
             .is_some_and(|entry| self.insert_entry(which, hashed, entry, IfThere::Replace, left));
         if !kept {
             self.shards[hashed.shard].lock().refuse(which);
+            if self.grace > 0 {
+                // What is stale is not to outlive what is newer.
+                self.remove(key, RemovalCause::Replaced, left);
+            }
         }
     }
 

@@ -61,12 +61,14 @@ pub(crate) fn encode_before_value(
     loaded: &Loaded,
 ) -> BeforeValue {
     let ttl_ms = loaded.ttl.map(in_millis);
-    let checksum = Some(checksum(group, key, &loaded.value, ttl_ms));
-    let expire = match spec.expiry {
-        Expiry::Unsaid => None,
-        Expiry::UnixNanos => Some(loaded.ttl.map_or(NEVER, unix_nanos_after)),
+    let stale_age_secs = loaded.stale_age_secs;
+    let checksum = Some(checksum(group, key, &loaded.value, ttl_ms, stale_age_secs));
+    let expire = match (spec.expiry, stale_age_secs) {
+        (Expiry::Unsaid, _) => None,
+        (Expiry::UnixNanos, None) => Some(loaded.ttl.map_or(NEVER, unix_nanos_after)),
+        (Expiry::UnixNanos, Some(_)) => Some(unix_nanos_after(STALE_AMONG_GO)),
     };
-    let fields = GetResponse { ttl_ms, checksum, expire, ..GetResponse::default() };
+    let fields = GetResponse { ttl_ms, checksum, expire, stale_age_secs, ..GetResponse::default() };
     let mut before = BeforeValue::default();
     let mut room = &mut before.bytes[..];
     let encoded = fields.encode(&mut room);
@@ -86,7 +88,9 @@ pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Resu
     let value = ByteView::part_of_body(message.value.unwrap_or_default(), held);
     match (message.checksum, spec.answers) {
         (None, Answers::Sealed) => return Err("the answer carries no checksum".to_owned()),
-        (Some(sent), _) if sent != checksum(group, key, &value, message.ttl_ms) => {
+        (Some(sent), _)
+            if sent != checksum(group, key, &value, message.ttl_ms, message.stale_age_secs) =>
+        {
             return Err("the checksum is wrong: a damaged answer, or one to another key".to_owned());
         }
         (Some(_), _) | (None, Answers::Plain) => {}
@@ -96,8 +100,12 @@ pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Resu
         (None, Expiry::Unsaid) => None,
         (None, Expiry::UnixNanos) => ttl_until(message.expire)?,
     };
-    Ok(Loaded { value, ttl })
+    Ok(Loaded { value, ttl, stale_age_secs: message.stale_age_secs })
 }
+
+/// What Go nodes are told of a value that is stale: of one that has expired they would take no
+/// notice, and load the key themselves.
+const STALE_AMONG_GO: Duration = Duration::from_secs(1);
 
 /// `expire` of what does not expire.
 const NEVER: i64 = 0;
@@ -123,7 +131,13 @@ fn since_1970() -> Duration {
 }
 
 /// XXH3 over everything that matters, lengths first so that no two inputs run together.
-fn checksum(group: &str, key: &str, value: &[u8], ttl_ms: Option<u64>) -> u64 {
+fn checksum(
+    group: &str,
+    key: &str,
+    value: &[u8],
+    ttl_ms: Option<u64>,
+    stale_age_secs: Option<u32>,
+) -> u64 {
     let mut hasher = Xxh3::new();
     for part in [group.as_bytes(), key.as_bytes(), value] {
         hasher.update(&(part.len() as u64).to_le_bytes());
@@ -134,6 +148,9 @@ fn checksum(group: &str, key: &str, value: &[u8], ttl_ms: Option<u64>) -> u64 {
         bytes[1..].copy_from_slice(&ttl_ms.to_le_bytes());
         bytes
     }));
+    if let Some(age) = stale_age_secs {
+        hasher.update(&age.to_le_bytes());
+    }
     hasher.digest()
 }
 
@@ -163,9 +180,26 @@ mod tests {
             Loaded::new(""),
             Loaded::new(vec![7; 70_000]).with_ttl(Duration::from_millis(1_234)),
             Loaded::new("x").with_ttl(Duration::ZERO),
+            stale(0),
+            stale(1_000_000),
         ] {
             let body = encode(NATIVE, "scores", "Tom", &loaded);
             assert_eq!(decode(NATIVE.spec(), "scores", "Tom", body), Ok(loaded));
+        }
+    }
+
+    fn stale(age_secs: u32) -> Loaded {
+        let stale_age_secs = Some(age_secs);
+        Loaded { stale_age_secs, ..Loaded::new("630").with_ttl(Duration::ZERO) }
+    }
+
+    #[test]
+    fn go_nodes_are_told_of_a_stale_value_as_of_one_that_is_about_to_expire() {
+        for dialect in [Dialect::Mailgun, Dialect::GroupcacheGo] {
+            let body = encode(dialect, "g", "k", &stale(3_600));
+            let expire = GetResponse::decode(Bytes::from(body)).unwrap().expire;
+            let left = ttl_until(expire).unwrap().unwrap();
+            assert!(left <= STALE_AMONG_GO, "{left:?}");
         }
     }
 
@@ -178,15 +212,20 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let loaded = Loaded::new("630").with_ttl(Duration::from_secs(5));
-        let body = encode(NATIVE, "scores", "Tom", &loaded);
+        for loaded in [Loaded::new("630").with_ttl(Duration::from_secs(5)), stale(70)] {
+            is_refused_when_damaged(&loaded);
+        }
+    }
+
+    fn is_refused_when_damaged(loaded: &Loaded) {
+        let body = encode(NATIVE, "scores", "Tom", loaded);
         for bit in 0..body.len() * 8 {
             let mut damaged = body.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_ne!(
                 decode(NATIVE.spec(), "scores", "Tom", damaged),
                 Ok(loaded.clone()),
-                "bit {bit}"
+                "bit {bit} of {loaded:?}"
             );
         }
         for len in 0..body.len() {

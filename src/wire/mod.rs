@@ -101,9 +101,10 @@ mod tests {
             expire: Some(0),
             ttl_ms: Some(300),
             checksum: Some(0x0102_0304_0506_0708),
+            stale_age_secs: Some(7),
         };
-        // Tag 16 as a varint, tag 17 as eight bytes, low byte first.
-        let bytes = from_hex("0a0336333018008001ac0289010807060504030201");
+        // Tags 16 and 18 as varints, tag 17 as eight bytes, low byte first.
+        let bytes = from_hex("0a0336333018008001ac0289010807060504030201900107");
         assert_eq!(answer.encode_to_vec(), bytes);
         assert_eq!(GetResponse::decode(Bytes::from(bytes)).unwrap(), answer);
     }

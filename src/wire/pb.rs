@@ -20,10 +20,14 @@ pub struct GetResponse {
     /// the two clocks need not agree.
     #[prost(uint64, optional, tag = "16")]
     pub ttl_ms: ::core::option::Option<u64>,
-    /// XXH3 (64 bits) over group, key, value and ttl_ms: tells an answer that was damaged, or
+    /// XXH3 (64 bits) over group, key, value, ttl_ms and stale_age_secs: tells an answer that was damaged, or
     /// that belongs to another key. Fixed, because a hash is seldom shorter as a varint.
     #[prost(fixed64, optional, tag = "17")]
     pub checksum: ::core::option::Option<u64>,
+    /// How old the value is, in seconds, when it is past its time to live and served all the same.
+    /// Not to be kept. A node that does not know this field finds the checksum wrong.
+    #[prost(uint32, optional, tag = "18")]
+    pub stale_age_secs: ::core::option::Option<u32>,
 }
 /// A value that a peer puts into this node's cache (mailgun, groupcache-go), as the body of a PUT.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

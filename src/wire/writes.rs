@@ -24,7 +24,7 @@ pub(crate) fn read_set(group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, 
     let value = ByteView::part_of_body(message.value.unwrap_or_default(), held);
     // What has expired on its way takes the old value's place all the same.
     let ttl = ttl_until(message.expire).unwrap_or(Some(Duration::ZERO));
-    Ok(Loaded { value, ttl })
+    Ok(Loaded { ttl, ..Loaded::new(value) })
 }
 
 /// Reads the keys to remove: `{"group": ..., "keys": [...]}`, the group being the path's.

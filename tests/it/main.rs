@@ -19,6 +19,7 @@ mod interop;
 mod one_load;
 mod no_circle;
 mod peers;
+mod stale;
 mod mounted;
 #[cfg(feature = "tls")]
 mod tls;
