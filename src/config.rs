@@ -43,7 +43,7 @@ use crate::wire::Dialect;
 /// # }
 /// # Ok::<(), larder::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct NodeConfig {
@@ -132,7 +132,7 @@ impl Default for NodeConfig {
 }
 
 /// What a group of a [`NodeConfig`] is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct GroupConfig {
@@ -150,6 +150,28 @@ pub struct GroupConfig {
     /// When a load counts as lost. Defaults to that of [`GroupOptions`](crate::GroupOptions).
     #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
     pub load_timeout: Option<Duration>,
+    /// How long its values live. This and what follows defaults to what
+    /// [`GroupOptions`](crate::GroupOptions) says.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub ttl: Option<Duration>,
+    /// By what part of itself that time is shortened at most, by chance.
+    #[cfg_attr(feature = "cli", serde(default))]
+    pub ttl_jitter: Option<f64>,
+    /// For how long an expired value is served while it is loaded anew in the background.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub stale_while_revalidate: Option<Duration>,
+    /// For how long an expired value is served when it cannot be loaded anew.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub stale_if_error: Option<Duration>,
+    /// How long it is remembered that there is no such key.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub not_found_ttl: Option<Duration>,
+    /// How long an error of the origin is remembered.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub error_ttl: Option<Duration>,
+    /// How long copies of what peers own are kept at most.
+    #[cfg_attr(feature = "cli", serde(default, deserialize_with = "form::optional_time"))]
+    pub hot_ttl: Option<Duration>,
 }
 
 impl GroupConfig {
@@ -161,6 +183,13 @@ impl GroupConfig {
             eviction: None,
             get_timeout: None,
             load_timeout: None,
+            ttl: None,
+            ttl_jitter: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            not_found_ttl: None,
+            error_ttl: None,
+            hot_ttl: None,
         }
     }
 }

@@ -162,15 +162,27 @@ impl fmt::Debug for Node {
 }
 
 fn options(group: &GroupConfig, node: &NodeConfig) -> GroupOptions {
+    type Set = fn(GroupOptions, Duration) -> GroupOptions;
     let mut options = GroupOptions::new(group.cache_bytes.unwrap_or(node.cache_bytes))
         .eviction(group.eviction.unwrap_or(node.eviction));
-    if let Some(timeout) = group.get_timeout {
-        options = options.get_timeout(timeout);
+    if let Some(part) = group.ttl_jitter {
+        options = options.ttl_jitter(part);
     }
-    if let Some(timeout) = group.load_timeout {
-        options = options.load_timeout(timeout);
-    }
-    options
+    let times: [(Option<Duration>, Set); 8] = [
+        (group.get_timeout, GroupOptions::get_timeout),
+        (group.load_timeout, GroupOptions::load_timeout),
+        (group.ttl, GroupOptions::ttl),
+        (group.stale_while_revalidate, GroupOptions::stale_while_revalidate),
+        (group.stale_if_error, GroupOptions::stale_if_error),
+        (group.not_found_ttl, GroupOptions::not_found_ttl),
+        (group.error_ttl, GroupOptions::error_ttl),
+        (group.hot_ttl, GroupOptions::hot_ttl),
+    ];
+    let set = |options, (time, set): (Option<Duration>, Set)| match time {
+        Some(time) => set(options, time),
+        None => options,
+    };
+    times.into_iter().fold(options, set)
 }
 
 fn start_pool(sockets: Sockets, config: &NodeConfig, groups: &[Group]) -> Result<HttpPool> {

@@ -177,6 +177,13 @@ mod tests {
             eviction = "lru"
             get_timeout = "300ms"
             load_timeout = "1m 30s"
+            ttl = "1h"
+            ttl_jitter = 0.25
+            stale_while_revalidate = "10s"
+            stale_if_error = "1day"
+            not_found_ttl = "0s"
+            error_ttl = "2s"
+            hot_ttl = "5s"
 
             [limits]
             head_bytes = "8KiB"
@@ -189,6 +196,13 @@ mod tests {
             eviction: Some(Eviction::Lru),
             get_timeout: Some(Duration::from_millis(300)),
             load_timeout: Some(Duration::from_secs(90)),
+            ttl: Some(Duration::from_secs(3_600)),
+            ttl_jitter: Some(0.25),
+            stale_while_revalidate: Some(Duration::from_secs(10)),
+            stale_if_error: Some(Duration::from_secs(86_400)),
+            not_found_ttl: Some(Duration::ZERO),
+            error_ttl: Some(Duration::from_secs(2)),
+            hot_ttl: Some(Duration::from_secs(5)),
         };
         let limits = Limits {
             head_bytes: 8 << 10,
@@ -235,8 +249,8 @@ mod tests {
         }
         let error = refusal("[limits]\nconnections = 1\nconection = 1\n");
         assert!(error.contains("line 3, column 1") && error.contains("conection"), "{error}");
-        let error = refusal("[groups.g]\norigin = \"static:\"\nttl = \"1s\"\n");
-        assert!(error.contains("line 3, column 1") && error.contains("ttl"), "{error}");
+        let error = refusal("[groups.g]\norigin = \"static:\"\nttl_s = 1\n");
+        assert!(error.contains("line 3, column 1") && error.contains("ttl_s"), "{error}");
     }
 
     #[test]
