@@ -194,6 +194,17 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_before_the_value_for_the_longest_fields() {
+        let stale_age_secs = Some(u32::MAX);
+        let loaded = Loaded { stale_age_secs, ..Loaded::new("630").with_ttl(Duration::MAX) };
+        for dialect in [NATIVE, Dialect::Mailgun] {
+            let body = encode(dialect, "g", "k", &loaded);
+            let back = decode(dialect.spec(), "g", "k", body).unwrap();
+            assert_eq!((back.value, back.stale_age_secs), (loaded.value.clone(), stale_age_secs));
+        }
+    }
+
+    #[test]
     fn go_nodes_are_told_of_a_stale_value_as_of_one_that_is_about_to_expire() {
         for dialect in [Dialect::Mailgun, Dialect::GroupcacheGo] {
             let body = encode(dialect, "g", "k", &stale(3_600));
