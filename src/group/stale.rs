@@ -37,12 +37,10 @@ impl Group {
     /// chance, so that what was loaded together is not loaded again together.
     pub(super) fn with_jitter(&self, loaded: Loaded) -> Loaded {
         let loaded = self.with_ttl(loaded);
-        let part = self.inner.options.ttl_jitter * sync::fraction();
-        if part == 0.0 {
-            return loaded;
-        }
+        let jitter = self.inner.options.ttl_jitter;
         let shorter = |ttl: Duration| {
-            Duration::try_from_secs_f64(ttl.as_secs_f64() * (1.0 - part)).unwrap_or(ttl)
+            let part = 1.0 - jitter * sync::fraction();
+            Duration::try_from_secs_f64(ttl.as_secs_f64() * part).unwrap_or(ttl).min(ttl)
         };
         Loaded { ttl: loaded.ttl.map(shorter), ..loaded }
     }
