@@ -49,12 +49,14 @@ pub struct Loaded {
     pub(crate) ttl: Option<Duration>,
     /// How old the value is, when it comes from a peer that has it stale.
     pub(crate) stale_age_secs: Option<u32>,
+    /// How often a minute the peer that it comes from is asked for it, when the peer says so.
+    pub(crate) minute_qps: Option<u32>,
 }
 
 impl Loaded {
     /// A value that lives as long as its group says: by default until it is evicted.
     pub fn new(value: impl Into<ByteView>) -> Self {
-        Self { value: value.into(), ttl: None, stale_age_secs: None }
+        Self { value: value.into(), ttl: None, stale_age_secs: None, minute_qps: None }
     }
 
     /// The same value, which expires `ttl` after the load, or a little earlier

@@ -16,7 +16,10 @@ use crate::peer::{Peer, PeerError};
 use crate::store::{Left, Which};
 use crate::sync;
 
-/// One in so many values from peers is kept in the hot cache, as in groupcache.
+/// What an owner is asked for so often a minute, by all peers, is worth a copy here.
+const HOT_PER_MINUTE: u32 = 10;
+
+/// Of peers that do not tell the rate, one in so many values is kept, as in groupcache.
 const HOT_ONE_IN: u32 = 10;
 
 /// Less time than this is not worth another call to a peer.
@@ -144,10 +147,13 @@ impl Group {
         if stale {
             self.inner.counters.stale_served.add_one();
         }
+        let is_hot = match loaded.minute_qps {
+            Some(rate) => rate >= HOT_PER_MINUTE,
+            None => sync::one_in(HOT_ONE_IN),
+        };
         let fetched = self.fetched(loaded, Source::Peer);
-        let admit = !stale && sync::one_in(HOT_ONE_IN);
         let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
-            if admit { self.keep_copy(key, &fetched) } else { self.left() }
+            if is_hot && !stale { self.keep_copy(key, &fetched) } else { self.left() }
         });
         self.tell(left.unwrap_or_default());
         fetched

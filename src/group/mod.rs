@@ -4,6 +4,7 @@ mod load;
 mod negative;
 mod options;
 mod outage;
+mod rate;
 mod stale;
 mod warm;
 mod writes;
@@ -30,6 +31,7 @@ use crate::sync::atomic::AtomicU64;
 use load::Asked;
 use negative::Negatives;
 use outage::Outage;
+use rate::Rates;
 use warm::Warm;
 
 /// A cache with a name and a way to load what is missing.
@@ -67,6 +69,7 @@ struct Inner {
     counters: Counters,
     negatives: Negatives,
     outage: Arc<Outage>,
+    rates: Rates,
     /// How often a key of this group was removed or set from outside.
     writes: AtomicU64,
     /// Once the group has a path for its snapshots.
@@ -147,6 +150,7 @@ impl Group {
             counters: Counters::default(),
             negatives: Negatives::default(),
             outage: Arc::default(),
+            rates: Rates::default(),
             writes: AtomicU64::new(0),
             warm: OnceCell::new(),
             options,
@@ -301,6 +305,11 @@ impl Group {
             504 => self.inner.counters.deadlines_exceeded.add_one(),
             _ => {}
         }
+    }
+
+    /// Counts that a peer is given `key`; tells how many times a minute that is, about.
+    pub(crate) fn count_for_peer(&self, key: &str) -> u32 {
+        self.inner.rates.count(key.as_bytes(), self.inner.store.clock().now())
     }
 
     /// What is left of a value's time to live.

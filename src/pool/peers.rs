@@ -287,7 +287,8 @@ fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -
 fn value(shared: &Shared, group: &Group, key: &str, fetched: Fetched) -> Answer {
     let spec = shared.dialect.spec();
     let (ttl, stale_age_secs) = (group.ttl(&fetched), fetched.source.stale_age_secs());
-    let loaded = Loaded { value: fetched.value, ttl, stale_age_secs };
+    let minute_qps = Some(group.count_for_peer(key));
+    let loaded = Loaded { value: fetched.value, ttl, stale_age_secs, minute_qps };
     let prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
     Answer::with_lines(200, spec.value_lines, loaded.value).behind(prefix)
 }

@@ -62,13 +62,16 @@ pub(crate) fn encode_before_value(
 ) -> BeforeValue {
     let ttl_ms = loaded.ttl.map(in_millis);
     let stale_age_secs = loaded.stale_age_secs;
-    let checksum = Some(checksum(group, key, &loaded.value, ttl_ms, stale_age_secs));
     let expire = match (spec.expiry, stale_age_secs) {
         (Expiry::Unsaid, _) => None,
         (Expiry::UnixNanos, None) => Some(loaded.ttl.map_or(NEVER, unix_nanos_after)),
         (Expiry::UnixNanos, Some(_)) => Some(unix_nanos_after(STALE_AMONG_GO)),
     };
-    let fields = GetResponse { ttl_ms, checksum, expire, stale_age_secs, ..GetResponse::default() };
+    // What is stale is not kept, whatever the rate.
+    let minute_qps = loaded.minute_qps.filter(|_| stale_age_secs.is_none()).map(f64::from);
+    let mut fields =
+        GetResponse { minute_qps, expire, ttl_ms, stale_age_secs, ..GetResponse::default() };
+    fields.checksum = Some(checksum(group, key, &loaded.value, &fields));
     let mut before = BeforeValue::default();
     let mut room = &mut before.bytes[..];
     let encoded = fields.encode(&mut room);
@@ -84,13 +87,11 @@ pub(crate) fn encode_before_value(
 /// A long value is a part of `body`, not a copy.
 pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
     let held = body.capacity();
-    let message = GetResponse::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
-    let value = ByteView::part_of_body(message.value.unwrap_or_default(), held);
+    let mut message = GetResponse::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
+    let value = ByteView::part_of_body(message.value.take().unwrap_or_default(), held);
     match (message.checksum, spec.answers) {
         (None, Answers::Sealed) => return Err("the answer carries no checksum".to_owned()),
-        (Some(sent), _)
-            if sent != checksum(group, key, &value, message.ttl_ms, message.stale_age_secs) =>
-        {
+        (Some(sent), _) if sent != checksum(group, key, &value, &message) => {
             return Err("the checksum is wrong: a damaged answer, or one to another key".to_owned());
         }
         (Some(_), _) | (None, Answers::Plain) => {}
@@ -100,7 +101,10 @@ pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Resu
         (None, Expiry::Unsaid) => None,
         (None, Expiry::UnixNanos) => ttl_until(message.expire)?,
     };
-    Ok(Loaded { value, ttl, stale_age_secs: message.stale_age_secs })
+    let is_fresh = message.stale_age_secs.is_none();
+    let minute_qps = message.minute_qps.filter(|_| is_fresh).map(|rate| rate as u32);
+    let ttl = ttl.map(|ttl| ttl.min(LONGEST_TTL));
+    Ok(Loaded { value, ttl, stale_age_secs: message.stale_age_secs, minute_qps })
 }
 
 /// What Go nodes are told of a value that is stale: of one that has expired they would take no
@@ -131,31 +135,32 @@ fn since_1970() -> Duration {
 }
 
 /// XXH3 over everything that matters, lengths first so that no two inputs run together.
-fn checksum(
-    group: &str,
-    key: &str,
-    value: &[u8],
-    ttl_ms: Option<u64>,
-    stale_age_secs: Option<u32>,
-) -> u64 {
+fn checksum(group: &str, key: &str, value: &[u8], fields: &GetResponse) -> u64 {
     let mut hasher = Xxh3::new();
     for part in [group.as_bytes(), key.as_bytes(), value] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    hasher.update(&ttl_ms.map_or([0; 9], |ttl_ms| {
+    hasher.update(&fields.ttl_ms.map_or([0; 9], |ttl_ms| {
         let mut bytes = [1; 9];
         bytes[1..].copy_from_slice(&ttl_ms.to_le_bytes());
         bytes
     }));
-    if let Some(age) = stale_age_secs {
+    // These two tell themselves apart by their lengths.
+    if let Some(age) = fields.stale_age_secs {
         hasher.update(&age.to_le_bytes());
+    }
+    if let Some(rate) = fields.minute_qps {
+        hasher.update(&rate.to_le_bytes());
     }
     hasher.digest()
 }
 
+/// 139 years, further than any clock here goes: six bytes on the wire.
+const LONGEST_TTL: Duration = Duration::from_millis((1 << 42) - 1);
+
 fn in_millis(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+    ttl.min(LONGEST_TTL).as_millis() as u64
 }
 
 #[cfg(test)]
@@ -195,12 +200,18 @@ mod tests {
 
     #[test]
     fn there_is_room_before_the_value_for_the_longest_fields() {
-        let stale_age_secs = Some(u32::MAX);
-        let loaded = Loaded { stale_age_secs, ..Loaded::new("630").with_ttl(Duration::MAX) };
-        for dialect in [NATIVE, Dialect::Mailgun] {
-            let body = encode(dialect, "g", "k", &loaded);
-            let back = decode(dialect.spec(), "g", "k", body).unwrap();
-            assert_eq!((back.value, back.stale_age_secs), (loaded.value.clone(), stale_age_secs));
+        let long = || Loaded::new(vec![7; 1 << 21]).with_ttl(Duration::from_secs(4 << 30));
+        for loaded in [
+            Loaded { minute_qps: Some(u32::MAX), ..long() },
+            Loaded { stale_age_secs: Some(u32::MAX), ..long() },
+        ] {
+            for dialect in [NATIVE, Dialect::Mailgun] {
+                let body = encode(dialect, "g", "k", &loaded);
+                assert_eq!(decode(dialect.spec(), "g", "k", body), Ok(loaded.clone()));
+                let before = encode_before_value(dialect.spec(), "g", "k", &loaded);
+                // The longest value that a machine could hold has four bytes more of length.
+                assert!(before.len() + 4 <= BEFORE_VALUE_BYTES, "{}", before.len());
+            }
         }
     }
 

@@ -9,7 +9,8 @@ pub struct GetResponse {
     /// The value. Absent means empty: proto3 peers (geecache) do not send an empty value.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub value: ::core::option::Option<::prost::bytes::Bytes>,
-    /// How often a minute the owner sees the key (groupcache).
+    /// How often a minute peers ask the owner for the key, about (groupcache, whose nodes leave it
+    /// out).
     #[prost(double, optional, tag = "2")]
     pub minute_qps: ::core::option::Option<f64>,
     /// When the value expires, in nanoseconds since 1970 (mailgun, groupcache-go); 0 is never.
@@ -20,8 +21,9 @@ pub struct GetResponse {
     /// the two clocks need not agree.
     #[prost(uint64, optional, tag = "16")]
     pub ttl_ms: ::core::option::Option<u64>,
-    /// XXH3 (64 bits) over group, key, value, ttl_ms and stale_age_secs: tells an answer that was damaged, or
-    /// that belongs to another key. Fixed, because a hash is seldom shorter as a varint.
+    /// XXH3 (64 bits) over group, key, value, ttl_ms, stale_age_secs and minute_qps: tells an answer
+    /// that was damaged, or that belongs to another key. Fixed, because a hash is seldom shorter as a
+    /// varint.
     #[prost(fixed64, optional, tag = "17")]
     pub checksum: ::core::option::Option<u64>,
     /// How old the value is, in seconds, when it is past its time to live and served all the same.

@@ -118,3 +118,22 @@ fn that_there_is_none_is_asked_of_the_origin_once() {
     let owner = pair.groups[0].stats();
     assert_eq!((owner.negative_hits, owner.server_requests, owner.gets), (3, 2, 4));
 }
+
+#[test]
+fn a_key_that_is_asked_for_often_is_copied_and_one_that_is_not_is_not() {
+    let pair = Pair::start(&GroupOptions::new(1 << 20).get_timeout(HOUR));
+    let (asking, owner) = (&pair.groups[1], &pair.groups[0]);
+    for _ in 0..1_000 {
+        asking.get(&pair.key).unwrap();
+    }
+    let asked = owner.stats().server_requests;
+    assert!((2..20).contains(&asked), "asked {asked} times for a hot key");
+    assert_eq!(asking.stats().hot.items, 1);
+    let (pool, url) = (pair.node(0), pair.node(0).url());
+    let others = (0..).map(|n| format!("other {n}")).filter(|key| pool.owner(key) == url);
+    for key in others.take(200) {
+        asking.get(&key).unwrap();
+    }
+    // One in ten of them would be 20.
+    assert!(asking.stats().hot.items < 10, "{:?}", asking.stats().hot);
+}

@@ -61,7 +61,10 @@ fn values_have_the_form_of_the_dialect() {
         let content_type = if gee { "application/octet-stream" } else { "application/x-protobuf" };
         assert_eq!((reply.status, &*reply.content_type), (200, content_type), "{dialect}");
         assert!(reply.body.ends_with(&bytes_field(1, b"value of Tom")), "{dialect}");
-        let says_expire = reply.body.starts_with(&int_field(3, 0));
+        // The rate, as eight bytes behind the tag of field 2.
+        let (rate, rest) = reply.body.split_at(9);
+        assert_eq!(rate[0], 2 << 3 | 1, "{dialect}");
+        let says_expire = rest.starts_with(&int_field(3, 0));
         assert_eq!(says_expire, is_mailgun_like(dialect), "Go nodes send a 0 when there is none");
     }
 }
