@@ -121,16 +121,19 @@ pub(super) fn what_was_set_is_what_is_got() {
 /// The key comes into being while a load is about to find that there is none.
 pub(super) fn that_there_was_no_such_key_is_forgotten_with_it() {
     let is_there = Arc::new(AtomicBool::new(false));
-    let looked = Arc::clone(&is_there);
+    let looked = Arc::new(Gate::default());
+    let (there, gate) = (Arc::clone(&is_there), Arc::clone(&looked));
     let hour = Duration::from_secs(3_600);
     let (group, _) = group(options(4).not_found_ttl(hour), move |_, _| {
-        let found = looked.load(Ordering::SeqCst);
+        let found = there.load(Ordering::SeqCst);
+        gate.open();
         switch();
         if found { Ok("new".to_owned()) } else { Err(NotFound.into()) }
     });
     let caller = group.clone();
     on_threads(2, move |n| {
         if n == 0 {
+            looked.pass();
             is_there.store(true, Ordering::SeqCst);
             caller.remove_local("k").unwrap();
             assert_eq!(caller.get("k").unwrap(), "new");

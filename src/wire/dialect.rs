@@ -23,6 +23,7 @@ use crate::ring::{self, Recipe};
 /// - **Clocks.** Go peers send and read the moment at which a value expires
 ///   ([`Mailgun`](Self::Mailgun), [`GroupcacheGo`](Self::GroupcacheGo)), so clocks must agree; or
 ///   no time to live at all (the other two): what larder sends them stays until it is evicted.
+///   Copies of theirs live for [`hot_ttl`](crate::GroupOptions::hot_ttl) at most.
 ///
 /// ```
 /// use larder::Dialect;
