@@ -100,7 +100,7 @@ models! {
     writes::a_copy_that_was_removed_does_not_come_back:
         DoomIsForgotten RemoveBeforeDoom;
     writes::what_was_removed_while_it_was_refreshed_does_not_come_back:
-        DoomIsForgotten DoomInTwoSteps RemoveBeforeDoom;
+        DoomIsForgotten RemoveBeforeDoom;
     writes::what_was_set_is_what_is_got:
         SetBesideFlights;
     writes::that_there_was_no_such_key_is_forgotten_with_it:
