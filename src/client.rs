@@ -5,6 +5,7 @@
 
 mod secure;
 mod transport;
+mod write;
 
 use std::fmt;
 use std::io::{ErrorKind, Read};
@@ -69,6 +70,15 @@ pub(crate) struct HttpPeer {
     call: Duration,
     max_body: usize,
     health: AtomicU8,
+    epochs: Arc<dyn Epochs>,
+}
+
+/// The epochs of this node's groups; each purge begins one.
+pub(crate) trait Epochs: std::fmt::Debug + Send + Sync {
+    fn epoch(&self, group: &str) -> u64;
+
+    /// A peer has its values from this epoch. Whether they may be taken.
+    fn hear(&self, group: &str, epoch: u64) -> bool;
 }
 
 /// What the last call to a peer told of it.
@@ -87,6 +97,7 @@ impl HttpPeer {
         dialect: Dialect,
         limits: &Limits,
         access: &Access,
+        epochs: Arc<dyn Epochs>,
     ) -> Result<Self> {
         let tls = access.tls.as_ref();
         let host_and_port = Scheme::of(tls).host_and_port(url)?;
@@ -119,7 +130,17 @@ impl HttpPeer {
             call: limits.peer_call,
             max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
             health: AtomicU8::new(Health::Untried as u8),
+            epochs,
         })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether the peer carries out writes as larder nodes do.
+    pub(crate) fn is_told(&self) -> bool {
+        self.spec.writes.contains(&wire::Write::Told)
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -152,7 +173,12 @@ impl HttpPeer {
         let (head, body) = response.into_parts();
         let body = self.read(&head, body)?;
         if head.status == 200 {
-            return wire::decode(self.spec, group, key, body).map_err(|error| self.bad(error));
+            let answer = wire::decode(self.spec, group, key, body);
+            let (loaded, epoch) = answer.map_err(|error| self.bad(error))?;
+            if self.is_told() && !self.epochs.hear(group, epoch) {
+                return Err(self.failed("the value is from before a purge"));
+            }
+            return Ok(loaded);
         }
         let code = head.headers.get(ERROR_CODE).and_then(|value| value.to_str().ok());
         let refused =
@@ -164,9 +190,18 @@ impl HttpPeer {
         Err(error)
     }
 
+    /// A key's address, with the epoch behind it where there are epochs.
     fn uri(&self, group: &str, key: &str) -> Result<http::Uri, http::Error> {
+        let mut path = wire::join(self.spec.base, group, key);
+        if self.is_told() {
+            path.push_str(&wire::epoch_query(group, self.epochs.epoch(group)));
+        }
+        self.at(path)
+    }
+
+    fn at(&self, path: String) -> Result<http::Uri, http::Error> {
         let mut parts = self.origin.clone().into_parts();
-        parts.path_and_query = Some(wire::join(self.spec.base, group, key).try_into()?);
+        parts.path_and_query = Some(path.try_into()?);
         Ok(parts.try_into()?)
     }
 

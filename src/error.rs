@@ -36,6 +36,22 @@ impl fmt::Display for NotFound {
 
 impl std::error::Error for NotFound {}
 
+/// A node that has not confirmed a write, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unconfirmed {
+    /// The node, as `http://10.0.0.2:8001`.
+    pub node: String,
+    /// What became of telling it.
+    pub reason: String,
+}
+
+impl Unconfirmed {
+    pub(crate) fn new(node: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { node: node.into(), reason: reason.into() }
+    }
+}
+
 /// What can go wrong, named so that the reader knows which thing and what to do.
 ///
 /// Cheap enough to clone: one error reaches every caller of a flight.
@@ -77,6 +93,9 @@ pub enum Error {
     Io { what: String, message: String },
     /// A snapshot was refused, whole, and no entry of it was taken: see `reason`.
     Snapshot { path: PathBuf, reason: String },
+    /// A write was carried out, and not every node has confirmed it: the others may still have
+    /// what was there before.
+    NotConfirmed { group: String, confirmed: Vec<String>, unconfirmed: Vec<Unconfirmed> },
     /// The pool or the group is shutting down.
     ShuttingDown,
 }
@@ -153,8 +172,21 @@ impl fmt::Display for Error {
                  replace it",
                 path.display()
             ),
+            Self::NotConfirmed { .. } => self.fmt_not_confirmed(f),
             Self::ShuttingDown => f.write_str("shutting down: no new work is taken"),
         }
+    }
+}
+
+impl Error {
+    fn fmt_not_confirmed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::NotConfirmed { group, confirmed, unconfirmed } = self else { return Ok(()) };
+        let (count, total) = (unconfirmed.len(), confirmed.len() + unconfirmed.len());
+        write!(f, "{count} of {total} nodes have not confirmed a write to group {group:?}")?;
+        if let Some(Unconfirmed { node, reason }) = unconfirmed.first() {
+            write!(f, " ({node}: {reason})")?;
+        }
+        f.write_str("; they may have old values: it is repeated when they can be reached")
     }
 }
 

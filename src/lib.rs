@@ -21,6 +21,9 @@
 //! [`HttpPool`] it shares its keys with the peers. [`origin`] has getters that need no code,
 //! [`testing`] a cluster in one process for your tests.
 //!
+//! When the origin has changed, [`Group::remove`] or [`Group::set`] tells every node; once it has
+//! returned, no node gives anything older.
+//!
 //! Every wait has a deadline and everything that grows has a limit: see [`Limits`] and
 //! [`GroupOptions`]. Past a limit work is shed with [`Error::Overloaded`].
 //!
@@ -53,6 +56,7 @@ mod getter;
 mod snapshot;
 mod tls;
 // Floor 2: what a group is made of.
+mod fresh;
 mod peer;
 mod store;
 // Floor 3: the order of things in one get.
@@ -82,9 +86,9 @@ pub mod fuzzing;
 pub use auth::{Secrets, Tokens};
 pub use byte_view::ByteView;
 pub use config::{GroupConfig, NodeConfig};
-pub use error::{BoxError, Error, NotFound, Result};
+pub use error::{BoxError, Error, NotFound, Result, Unconfirmed};
 pub use getter::{Getter, Loaded};
-pub use group::{GetterThread, Group, GroupOptions, RestoreStats, SnapshotStats};
+pub use group::{GetterThread, Group, GroupOptions, RestoreStats, SnapshotStats, Written};
 pub use node::{Node, SnapshotEvent, Sockets};
 pub use peer::{NoPeers, Peer, PeerError, PeerPicker};
 pub use pool::{HttpPool, HttpPoolBuilder};

@@ -12,6 +12,9 @@ fn main() -> ExitCode {
         Command::Demo => cli::demo::run(),
         Command::Serve(serve) => cli::serve::run(*serve),
         Command::Get(get) => cli::get::run(&get),
+        Command::Set(set) => cli::write::set(&set),
+        Command::Remove(remove) => cli::write::remove(&remove),
+        Command::Purge(purge) => cli::write::purge(&purge),
     });
     cli::end(outcome)
 }

@@ -14,6 +14,7 @@
 mod flights;
 mod gets;
 mod jobs;
+mod rounds;
 mod stale;
 mod stores;
 mod writes;
@@ -111,6 +112,12 @@ models! {
         NoSecondLookup JoinInTwoSteps LeaveBeforeKeep;
     stale::while_the_origin_fails_one_load_tries_it:
         ProbeInTwoSteps;
+    rounds::what_was_removed_everywhere_is_got_nowhere:
+        NoTombstone NoSecondRound;
+    rounds::what_a_node_has_asked_for_before_is_not_joined_after:
+        NoSecondRound;
+    rounds::a_set_does_not_outlive_a_removal_that_came_after_it:
+        PutBlindly;
     stores::filling_a_small_budget_never_passes_it:
         ReserveInTwoSteps ReplacedKeepsBytes GrowUnreserved;
     stores::a_lower_budget_holds_when_it_has_been_set:

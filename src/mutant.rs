@@ -57,6 +57,12 @@ mutants! {
     ProbeInTwoSteps,
     /// `Group`: a value is set beside the key's flights, not as one.
     SetBesideFlights,
+    /// `Group`: what a peer gives is kept while a write is under way.
+    NoTombstone,
+    /// `Group`: the second round of a write leaves the flights alone.
+    NoSecondRound,
+    /// `Group`: the value of a set is put in, whatever other write came meanwhile.
+    PutBlindly,
     /// `store`: the budget is read and then added to, not in one step.
     ReserveInTwoSteps,
     /// `store`: an entry that was replaced keeps its bytes reserved.

@@ -40,6 +40,10 @@ pub(crate) struct Counters {
     pub(crate) revalidations: Counter,
     pub(crate) probes: Counter,
     pub(crate) negative_hits: Counter,
+    pub(crate) writes: Counter,
+    pub(crate) writes_unconfirmed: Counter,
+    pub(crate) writes_repeated: Counter,
+    pub(crate) epoch_errors: Counter,
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_errors: Counter,
 }
@@ -87,6 +91,14 @@ pub struct Stats {
     pub probes: u64,
     /// Gets answered with an error that was remembered: no such key, above all.
     pub negative_hits: u64,
+    /// Sets, removals and purges that this node has carried out for the program or a client.
+    pub writes: u64,
+    /// Writes that not every node has confirmed.
+    pub writes_unconfirmed: u64,
+    /// Writes that were repeated later, until every node had confirmed.
+    pub writes_repeated: u64,
+    /// Answers of peers that had missed a purge, and were not taken.
+    pub epoch_errors: u64,
     /// Snapshots written.
     pub snapshots: u64,
     /// Snapshots that could not be written or restored.
@@ -162,6 +174,10 @@ impl Counters {
             revalidations: self.revalidations.get(),
             probes: self.probes.get(),
             negative_hits: self.negative_hits.get(),
+            writes: self.writes.get(),
+            writes_unconfirmed: self.writes_unconfirmed.get(),
+            writes_repeated: self.writes_repeated.get(),
+            epoch_errors: self.epoch_errors.get(),
             snapshots: self.snapshots.get(),
             snapshot_errors: self.snapshot_errors.get(),
             ..Stats::default()

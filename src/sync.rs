@@ -40,10 +40,16 @@ pub(crate) fn fraction() -> f64 {
     if cfg!(shuttle) { 0.0 } else { fastrand::f64() }
 }
 
+/// Any number.
+#[cfg(not(shuttle))]
+pub(crate) fn random() -> u64 {
+    fastrand::u64(..)
+}
+
 #[cfg(all(test, shuttle))]
 pub(crate) use modelled::join_spawned;
 #[cfg(shuttle)]
-pub(crate) use modelled::{Condvar, KeyHasher, Mutex, MutexGuard, one_in, spawn};
+pub(crate) use modelled::{Condvar, KeyHasher, Mutex, MutexGuard, one_in, random, spawn};
 #[cfg(shuttle)]
 pub(crate) use shuttle::{sync::atomic, thread_local};
 
@@ -64,6 +70,12 @@ mod modelled {
     /// Every draw wins: what is done once in so many times is what needs a model.
     pub(crate) fn one_in(_calls: u32) -> bool {
         true
+    }
+
+    /// Each number is higher than the one before, so that a replay compares them alike.
+    pub(crate) fn random() -> u64 {
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        LAST.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
     }
 
     #[derive(Debug, Default)]

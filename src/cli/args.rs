@@ -22,7 +22,7 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done; also after SIGTERM or ctrl-C (a second one ends at once: 143 or 130)
-  1  get: no such key, or no such group
+  1  no such key, or no such group
   2  the flags are not understood
   3  the origin, a peer, the network or the system failed
   4  the settings cannot work: a bad address, origin, group name or file
@@ -42,6 +42,15 @@ pub(crate) enum Command {
     /// Get one value from a running node, to stdout
     #[command(after_help = GET_HELP)]
     Get(GetArgs),
+    /// Set a key on every node, once the origin has been written
+    #[command(after_help = SET_HELP)]
+    Set(SetArgs),
+    /// Remove keys on every node, once the origin has changed
+    #[command(after_help = REMOVE_HELP)]
+    Remove(RemoveArgs),
+    /// Remove all keys of a group on every node
+    #[command(after_help = PURGE_HELP)]
+    Purge(PurgeArgs),
 }
 
 const DEMO_HELP: &str = "\
@@ -71,6 +80,72 @@ The value's bytes go to stdout as they are, without a newline.
 
 Example:
   larder get 127.0.0.1:9999 scores Tom";
+
+const SET_HELP: &str = "\
+Done (0) when every node has confirmed: no node gives anything older from then on. The value
+saves the next load; a node may drop it, and asks the origin then.
+
+Example:
+  larder set 127.0.0.1:9999 scores Tom 630 --ttl 10s
+  larder set 127.0.0.1:9999 pages index.html < index.html";
+
+const REMOVE_HELP: &str = "\
+Done (0) when every node has confirmed: no node gives what was there before. Otherwise (3) the
+nodes that have not are named, and told as soon as they can be.
+
+Example:
+  larder remove 127.0.0.1:9999 scores Tom Jack";
+
+const PURGE_HELP: &str = "\
+Done (0) when every node has confirmed.
+
+Example:
+  larder purge 127.0.0.1:9999 scores";
+
+/// Where a write goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// Where a node's API listens: host:port or http://host:port
+    #[arg(value_name = "NODE", value_parser = node_url)]
+    pub(super) node: String,
+    /// The group's name
+    #[arg(value_name = "GROUP")]
+    pub(super) group: String,
+    /// Give up after this long
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetArgs {
+    #[command(flatten)]
+    pub(super) at: NodeArgs,
+    /// The key
+    #[arg(value_name = "KEY")]
+    pub(super) key: String,
+    /// The value [default: what comes from stdin]
+    #[arg(value_name = "VALUE")]
+    pub(super) value: Option<String>,
+    /// How long it may be served [default: until it is removed or evicted]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) ttl: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoveArgs {
+    #[command(flatten)]
+    pub(super) at: NodeArgs,
+    /// The keys
+    #[arg(value_name = "KEY", required = true)]
+    pub(super) keys: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(super) at: NodeArgs,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {

@@ -10,6 +10,7 @@ mod tls;
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod serve;
+pub(crate) mod write;
 
 pub(crate) use args::{Args, Command};
 pub(crate) use end::end;

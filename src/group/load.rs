@@ -40,11 +40,10 @@ impl Group {
             let group = self.name().to_owned();
             return Err(Error::AskedForItself { group, key: key.to_owned() });
         }
-        let owner = match asker {
-            Asker::Here | Asker::Client => self.inner.peers.get().and_then(|peers| peers.pick(key)),
-            Asker::Peer => None,
+        let answer = match asker {
+            Asker::Here | Asker::Client if self.owner(key).is_some() => self.ask(key, deadline),
+            Asker::Here | Asker::Client | Asker::Peer => None,
         };
-        let answer = owner.and_then(|owner| self.ask(&*owner, key, deadline));
         answer.unwrap_or_else(|| self.load_here(key, deadline, asker))
     }
 
@@ -73,12 +72,24 @@ impl Group {
         }
     }
 
+    fn owner(&self, key: &str) -> Option<Arc<dyn Peer>> {
+        self.inner.peers.get().and_then(|peers| peers.pick(key))
+    }
+
     /// Asks the owner, once for all callers of this node; none when it gave no valid answer.
-    fn ask(&self, owner: &dyn Peer, key: &str, deadline: Instant) -> Option<Result<Fetched>> {
+    fn ask(&self, key: &str, deadline: Instant) -> Option<Result<Fetched>> {
         let started = Instant::now();
         loop {
             let waiter = match self.inner.asking.join(key.as_bytes()) {
-                Role::Leader(leader) => return self.lead_ask(leader, owner, key, deadline),
+                Role::Leader(leader) => {
+                    // Looked up inside the flight: one that begins after a write asks nobody that
+                    // was not told of it, though the ring may have changed since the caller came.
+                    let Some(owner) = self.owner(key) else {
+                        leader.land(Asked::Failed, |_| ());
+                        return None;
+                    };
+                    return self.lead_ask(leader, &*owner, key, deadline);
+                }
                 Role::Waiter(waiter) => waiter,
             };
             match waiter.wait(deadline) {
@@ -153,7 +164,11 @@ impl Group {
         };
         let fetched = self.fetched(loaded, Source::Peer);
         let left = leader.land(Asked::Answered(Ok(fetched.clone())), |_| {
-            if is_hot && !stale { self.keep_copy(key, &fetched) } else { self.left() }
+            if is_hot && !stale && self.keeps_from_peers(key) {
+                self.keep_copy(key, &fetched)
+            } else {
+                self.left()
+            }
         });
         self.tell(left.unwrap_or_default());
         fetched

@@ -1,11 +1,14 @@
 //! A group: a name, a getter, a cache, and the order of things in one get.
 
+mod cluster;
+mod coordinate;
 mod load;
 mod negative;
 mod options;
 mod outage;
 mod rate;
 mod stale;
+mod told;
 mod warm;
 mod writes;
 
@@ -13,6 +16,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use cluster::Cluster;
+pub use coordinate::Written;
 pub use options::{GetterThread, GroupOptions};
 pub use warm::{RestoreStats, SnapshotStats};
 
@@ -20,14 +25,15 @@ use crate::byte_view::ByteView;
 use crate::clock::{Tick, deadline_after};
 use crate::error::{Error, Result};
 use crate::flight::Flights;
+use crate::fresh::Stones;
 use crate::getter::{Getter, Loaded};
 use crate::loaders::Loaders;
 use crate::lru::Evicted;
 use crate::peer::PeerPicker;
 use crate::stats::{Counters, Stats};
 use crate::store::{Eviction, Left, Look, RemovalCause, Store, Which};
-use crate::sync::OnceCell;
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicU64, AtomicUsize};
+use crate::sync::{self, Mutex, OnceCell};
 use load::Asked;
 use negative::Negatives;
 use outage::Outage;
@@ -72,6 +78,14 @@ struct Inner {
     rates: Rates,
     /// How often a key of this group was removed or set from outside.
     writes: AtomicU64,
+    /// The tombstones of writes that are under way in the cluster.
+    stones: Mutex<Stones>,
+    /// How many stand: the lock is taken only when there are any.
+    standing: AtomicUsize,
+    /// The time of the newest purge.
+    epoch: AtomicU64,
+    /// The nodes that writes are told to, once the group belongs to a pool.
+    cluster: OnceCell<Arc<dyn Cluster>>,
     /// Once the group has a path for its snapshots.
     warm: OnceCell<Warm>,
 }
@@ -152,6 +166,10 @@ impl Group {
             outage: Arc::default(),
             rates: Rates::default(),
             writes: AtomicU64::new(0),
+            stones: Mutex::new(Stones::new(sync::random())),
+            standing: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            cluster: OnceCell::new(),
             warm: OnceCell::new(),
             options,
         };
@@ -224,6 +242,12 @@ impl Group {
             let setting = format!("peers of group {:?}", self.name());
             Error::bad_setting(setting, "are registered already: a group belongs to one pool")
         })
+    }
+
+    /// Tells the group the nodes that its writes are told to, once.
+    pub(crate) fn register_cluster(&self, cluster: Arc<dyn Cluster>) {
+        // Registered with the peers, which are refused a second time.
+        let _ = self.inner.cluster.set(cluster);
     }
 
     /// How long a get waits when it is not told.

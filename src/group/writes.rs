@@ -83,20 +83,33 @@ impl Group {
     /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge); nothing has changed then.
     /// [`Error::Io`](crate::Error::Io) as of [`remove_local`](Self::remove_local).
     pub(crate) fn set_local(&self, key: &str, loaded: Loaded) -> Result<()> {
-        self.check_key(key)?;
-        self.check_value(key, &loaded)?;
-        let loaded = self.with_ttl(loaded);
         if mutant::active(Mutant::SetBesideFlights) {
             self.inner.asking.doom(key.as_bytes());
             self.inner.loading.doom(key.as_bytes());
-            self.replace(key, &self.fetched(loaded, Source::Main));
+            self.replace(key, &self.fetched(self.with_ttl(loaded), Source::Main));
             return Ok(());
         }
+        self.put_if(key, loaded, || true)
+    }
+
+    /// The same, if `admits`: it is asked when later writes doom the flight that this is.
+    pub(super) fn put_if(
+        &self,
+        key: &str,
+        loaded: Loaded,
+        admits: impl FnOnce() -> bool,
+    ) -> Result<()> {
+        self.check_key(key)?;
+        self.check_value(key, &loaded)?;
+        let loaded = self.with_ttl(loaded);
         let turn = self.inner.warm.get().map(Warm::turn);
         // As a flight of its own: a load that began between dooming and keeping would bring the
         // old value back.
         let asking = self.inner.asking.take_over(key.as_bytes());
         let loading = self.inner.loading.take_over(key.as_bytes());
+        if !admits() {
+            return Ok(());
+        }
         let fetched = self.fetched(loaded, Source::Main);
         let left = loading.land(Ok(fetched.clone()), |_| self.replace(key, &fetched));
         asking.land(Asked::Answered(Ok(fetched)), |_| ());
@@ -113,7 +126,7 @@ impl Group {
     }
 
     /// Counted last: what is loaded for a later number was begun after the write.
-    fn count_write(&self) {
+    pub(super) fn count_write(&self) {
         self.inner.writes.fetch_add(1, Ordering::SeqCst);
     }
 

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::groups::View;
-use super::{Shared, gets, report};
+use super::{Shared, api_writes, gets, report};
+use crate::clock::deadline_after;
 use crate::error::{Error, Result};
 use crate::group::{Asker, Fetched, Group, Source};
 use crate::serve::{self, Answer, AtOnce, Guard, Method, Request, Service};
@@ -16,21 +19,26 @@ const BASE: &str = "/api/";
 /// The service of the listener for clients.
 pub(super) struct Api {
     shared: Arc<Shared>,
+    writes: AtomicU64,
 }
 
 /// What a request is for.
 enum Route<'a> {
     Key(&'a Group, Cow<'a, str>),
+    Write,
     Answered(Answer),
 }
 
 impl Api {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, writes: AtomicU64::new(0) }
     }
 
     fn route<'a>(&self, groups: &'a View, request: &Request<'a>) -> Route<'a> {
         if !matches!(request.method, Method::Get | Method::Head) {
+            if request.target.starts_with(BASE) {
+                return Route::Write;
+            }
             let line = "only GET and HEAD are served here";
             return Route::Answered(Answer::text(405, line).with("Allow", "GET, HEAD"));
         }
@@ -53,6 +61,14 @@ impl Api {
         }
     }
 
+    /// A write waits for other nodes, so a worker does it, of which writes have their share. It is
+    /// carried out however many like it there are: nothing else joins its flight.
+    fn write(&self) -> AtOnce {
+        // No group's name is empty or holds a slash.
+        let flight = format!("//{}", self.writes.fetch_add(1, Ordering::Relaxed)).into_bytes();
+        AtOnce::Work { flight, deadline: longest(), share: Some("/".to_owned()) }
+    }
+
     fn readiness(&self) -> Answer {
         if self.shared.is_draining() {
             return Answer::text(503, "draining: about to stop");
@@ -71,6 +87,7 @@ impl Service for Api {
         let (group, key) = match self.route(&groups, request) {
             Route::Key(group, key) => (group, key),
             Route::Answered(answer) => return AtOnce::Answer(answer),
+            Route::Write => return self.write(),
         };
         gets::at_once(&self.shared, request, group, &key, Asker::Client, outcome)
     }
@@ -83,6 +100,7 @@ impl Service for Api {
                 outcome(group.fetch_missing(&key, gets::deadline(request, group), Asker::Client))
             }
             Route::Answered(answer) => answer,
+            Route::Write => api_writes::carry_out(&groups, request),
         }
     }
 
@@ -98,6 +116,11 @@ impl Service for Api {
         let is_value = answer.status == 200 && request.target.starts_with("/api");
         if is_value { serve::apply_conditions(request, answer) } else { answer }
     }
+}
+
+/// A write has a deadline of its own, which is sooner.
+fn longest() -> Instant {
+    deadline_after(Duration::from_secs(60))
 }
 
 /// `key=K[&group=G]`: the group may be left out when there is one.
@@ -125,7 +148,7 @@ fn named_in_query<'a>(groups: &'a View, query: &'a str) -> Result<Named<'a>, Ans
     }
 }
 
-fn find<'a>(
+pub(super) fn find<'a>(
     groups: &'a View,
     group: &str,
     key: Cow<'a, str>,
@@ -135,7 +158,7 @@ fn find<'a>(
     Ok((group, key))
 }
 
-fn named_in_path(path: &str) -> Result<Named<'_>, Answer> {
+pub(super) fn named_in_path(path: &str) -> Result<Named<'_>, Answer> {
     wire::split(BASE, Plus::Plus, path).map_err(|bad| match bad {
         wire::BadPath::NoKey => Answer::text(400, "no key: ask for /api/GROUP/KEY"),
         bad => bad.answer(),
@@ -173,7 +196,7 @@ fn value_lines(source: Source) -> &'static str {
     }
 }
 
-fn failure(error: &Error) -> Answer {
+pub(super) fn failure(error: &Error) -> Answer {
     let (status, code) = match error {
         Error::NotFound { .. } => (404, code::NOT_FOUND),
         Error::NoSuchGroup { .. } => (404, code::NO_SUCH_GROUP),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::api::Api;
 use super::auth::{self, Auth};
+use super::cluster::Writes;
 use super::groups::Groups;
 use super::peers::{PeerService, Peers};
 use super::{HttpPool, Shared};
@@ -169,8 +170,9 @@ impl HttpPoolBuilder {
         if let Some(urls) = self.peers {
             peers.set(urls)?;
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|pool| Shared {
             dialect: self.dialect,
+            writes: Arc::new(Writes::new(Arc::clone(&peers), pool.clone())),
             peers,
             groups: Groups::default(),
             auth,
@@ -179,6 +181,7 @@ impl HttpPoolBuilder {
             api_meters,
             tls: [&peer_tls, &api_tls].into_iter().flatten().cloned().collect(),
         });
+        shared.peers.register(&shared);
         self.groups.into_iter().try_for_each(|group| shared.adopt(group))?;
         let gate = |name, listener: Option<_>, tls, service: Arc<dyn Service>, meters| {
             let start = |listener| Gate::start(name, listener, tls, service, &self.limits, meters);

@@ -6,12 +6,17 @@ mod auth;
 #[path = "no_auth.rs"]
 mod auth;
 mod builder;
+mod cluster;
 mod failure;
 mod gets;
 mod groups;
+mod owed;
 mod peers;
+mod settle;
+mod tell;
 mod writes;
 mod api;
+mod api_writes;
 mod report;
 
 use std::fmt;
@@ -27,12 +32,13 @@ use crate::clock::deadline_after;
 use crate::error::Error;
 use crate::error::Result;
 use crate::getter::Getter;
-use crate::group::{Group, GroupOptions};
+use crate::group::{Cluster, Group, GroupOptions};
 use crate::peer::PeerPicker;
 use crate::serve::{Gate, ListenerStats, Meters};
 use crate::tls::Tls;
 use crate::wire::Dialect;
 use auth::Auth;
+use cluster::Writes;
 use groups::Groups;
 use peers::Peers;
 
@@ -64,6 +70,7 @@ pub struct HttpPool {
 struct Shared {
     dialect: Dialect,
     peers: Arc<Peers>,
+    writes: Arc<Writes>,
     groups: Groups,
     auth: Auth,
     draining: AtomicBool,
@@ -220,6 +227,7 @@ impl Shared {
     /// Serves a group that stood alone so far.
     fn adopt(&self, group: Group) -> Result<()> {
         group.register_peers(Arc::clone(&self.peers) as Arc<dyn PeerPicker>)?;
+        group.register_cluster(Arc::clone(&self.writes) as Arc<dyn Cluster>);
         self.groups.add(group)
     }
 
@@ -230,6 +238,12 @@ impl Shared {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.writes.close();
     }
 }
 

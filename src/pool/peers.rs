@@ -2,24 +2,29 @@
 //! served.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::cluster::Writes;
 use super::failure::failure;
+use super::settle::{Log, Missed};
 use super::{Shared, gets, groups, writes};
-use crate::client::{Access, Health, HttpPeer, Scheme};
+use crate::client::{self, Access, Health, HttpPeer, Scheme};
 use crate::error::{Error, Result};
+use crate::fresh::What;
 use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
-use crate::peer::{Peer, PeerPicker};
+use crate::peer::{Peer, PeerError, PeerPicker};
 use crate::ring::Ring;
 use crate::serve::{
     Answer, Asked, AtOnce, Conditions, Credentials, Guard, Limits, Method, Request, Service,
 };
+use crate::sync::{Mutex, OnceCell};
 use crate::wire::{self, BadPath, Dialect, ERROR_CODE, code};
 
 /// The ring of a pool, and a client to each node on it.
@@ -29,6 +34,22 @@ pub(super) struct Peers {
     limits: Limits,
     access: Access,
     view: ArcSwap<View>,
+    /// What peers have missed that were not on the ring; locked while the ring changes.
+    log: Mutex<Log>,
+    /// Whether any peer on the ring is behind.
+    any_behind: AtomicBool,
+    writes: OnceCell<Weak<Writes>>,
+    epochs: Arc<Epochs>,
+}
+
+/// The epochs of the pool's groups, once there is a pool.
+#[derive(Debug, Default)]
+struct Epochs(OnceCell<Weak<Shared>>);
+
+/// A peer that has to be told what it missed before it is asked.
+struct Behind {
+    peer: Arc<HttpPeer>,
+    writes: Option<Arc<Writes>>,
 }
 
 /// One list of peers: built once, swapped whole.
@@ -47,8 +68,81 @@ impl Peers {
         limits: Limits,
         access: Access,
     ) -> Result<Self> {
-        let alone = View::new(&own_url, vec![own_url.clone()], dialect, &limits, &access, None)?;
-        Ok(Self { own_url, dialect, limits, access, view: ArcSwap::from_pointee(alone) })
+        let epochs = Arc::<Epochs>::default();
+        let alone = vec![own_url.clone()];
+        let alone = View::new(&own_url, alone, dialect, &limits, &access, &epochs, None)?;
+        Ok(Self {
+            own_url,
+            dialect,
+            limits,
+            access,
+            view: ArcSwap::from_pointee(alone),
+            log: Mutex::default(),
+            any_behind: AtomicBool::new(false),
+            writes: OnceCell::new(),
+            epochs,
+        })
+    }
+
+    /// Tells the pool, once.
+    pub(super) fn register(&self, pool: &Arc<Shared>) {
+        let _ = self.writes.set(Arc::downgrade(&pool.writes));
+        let _ = self.epochs.0.set(Arc::downgrade(pool));
+    }
+
+    /// How long a call to a peer takes at most.
+    pub(super) fn call(&self) -> Duration {
+        self.limits.peer_call
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(super) fn owner(&self, key: &str) -> String {
+        self.owners(key, 1).pop().unwrap_or_else(|| self.own_url.clone())
+    }
+
+    /// A client to a node, also when it is on other nodes' rings only.
+    pub(super) fn client(&self, url: &str) -> Result<Arc<HttpPeer>> {
+        match self.view.load().client(url) {
+            Some(peer) => Ok(peer),
+            None => {
+                let (limits, epochs) = (&self.limits, self.epochs.clone());
+                HttpPeer::new(url, self.dialect, limits, &self.access, epochs).map(Arc::new)
+            }
+        }
+    }
+
+    pub(super) fn note(&self, group: &str, what: &What) {
+        self.log.lock().note(group, what);
+    }
+
+    pub(super) fn any_behind(&self) -> bool {
+        self.any_behind.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn behind(&self) -> Vec<String> {
+        self.log.lock().behind()
+    }
+
+    pub(super) fn missed(&self, node: &str) -> Option<(Missed, u64)> {
+        self.log.lock().missed(node)
+    }
+
+    pub(super) fn settled(&self, node: &str, change: u64) {
+        let mut log = self.log.lock();
+        log.settled(node, change);
+        self.any_behind.store(!log.behind().is_empty(), Ordering::SeqCst);
+    }
+
+    /// Those of the nodes that are on the ring; of the others it is noted that they owe.
+    pub(super) fn still_there(&self, nodes: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut log = self.log.lock();
+        let urls = self.urls();
+        let (there, gone) = nodes.iter().cloned().partition(|node| urls.contains(node));
+        BTreeSet::iter(&gone).for_each(|node| log.owes(node));
+        there
     }
 
     pub(super) fn own_url(&self) -> &str {
@@ -63,10 +157,18 @@ impl Peers {
             let (url, peers) = (self.own_url.clone(), urls.join(", "));
             return Err(Error::SelfNotInPeers { url, peers });
         }
+        let mut log = self.log.lock();
         let old = self.view.load();
-        let (limits, access) = (&self.limits, &self.access);
-        let view = View::new(&self.own_url, urls, self.dialect, limits, access, Some(&**old))?;
+        let (limits, access, epochs) = (&self.limits, &self.access, &self.epochs);
+        let (own, old_view) = (&self.own_url, Some(&**old));
+        let view = View::new(own, urls, self.dialect, limits, access, epochs, old_view)?;
+        log.change(&old.urls, &view.urls);
+        self.any_behind.store(!log.behind().is_empty(), Ordering::SeqCst);
         self.view.store(Arc::new(view));
+        drop(log);
+        if let Some(writes) = self.writes.get().and_then(Weak::upgrade) {
+            writes.settle_soon();
+        }
         Ok(())
     }
 
@@ -95,6 +197,7 @@ impl View {
         dialect: Dialect,
         limits: &Limits,
         access: &Access,
+        epochs: &Arc<Epochs>,
         old: Option<&Self>,
     ) -> Result<Self> {
         let spec = dialect.spec();
@@ -112,7 +215,9 @@ impl View {
             match old.and_then(|old| old.client(url)) {
                 Some(peer) => Ok(Some(peer)),
                 None => {
-                    HttpPeer::new(url, dialect, limits, access).map(|peer| Some(Arc::new(peer)))
+                    let epochs = Arc::clone(epochs) as Arc<dyn client::Epochs>;
+                    HttpPeer::new(url, dialect, limits, access, epochs)
+                        .map(|peer| Some(Arc::new(peer)))
                 }
             }
         };
@@ -130,7 +235,41 @@ impl PeerPicker for Peers {
     fn pick(&self, key: &str) -> Option<Arc<dyn Peer>> {
         let view = self.view.load();
         let owner = view.ring.owner(key.as_bytes())?;
-        view.clients[owner].clone().map(|peer| peer as Arc<dyn Peer>)
+        let peer = view.clients[owner].clone()?;
+        if !self.any_behind() || !self.log.lock().is_behind(peer.url()) {
+            return Some(peer);
+        }
+        let writes = self.writes.get().and_then(Weak::upgrade);
+        Some(Arc::new(Behind { peer, writes }))
+    }
+}
+
+impl client::Epochs for Epochs {
+    fn epoch(&self, group: &str) -> u64 {
+        let pool = self.0.get().and_then(Weak::upgrade);
+        let epoch = pool.map(|pool| pool.groups.view().find(group).map_or(0, Group::epoch));
+        epoch.unwrap_or_default()
+    }
+
+    fn hear(&self, group: &str, epoch: u64) -> bool {
+        let pool = self.0.get().and_then(Weak::upgrade);
+        // A group of another pool, or of none any more, has had no purge that is known here.
+        pool.is_none_or(|pool| {
+            pool.groups.view().find(group).map_or(true, |group| group.hear_epoch(epoch))
+        })
+    }
+}
+
+impl Peer for Behind {
+    fn name(&self) -> &str {
+        self.peer.url()
+    }
+
+    fn get(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
+        if let Some(writes) = &self.writes {
+            writes.settle(self.name(), deadline).map_err(PeerError::Failed)?;
+        }
+        self.peer.get(group, key, deadline)
     }
 }
 
@@ -163,7 +302,8 @@ impl Service for PeerService {
         if !is_get(request.method) {
             return AtOnce::Answer(writes::answer(shared, request, group, &key));
         }
-        let answer = |result| outcome(shared, group, &key, result);
+        let epoch = epoch(request, group);
+        let answer = |result| outcome(shared, group, &key, epoch, result);
         gets::at_once(shared, request, group, &key, Asker::Peer, answer)
     }
 
@@ -226,12 +366,22 @@ fn serve(shared: &Shared, request: &Request<'_>, fetch: Fetch) -> Answer {
     let groups = shared.groups.view();
     match find(shared, &groups, request) {
         Ok((group, key)) if is_get(request.method) => {
+            let epoch = epoch(request, group);
             let result = fetch(group, &key, gets::deadline(request, group), Asker::Peer);
-            outcome(shared, group, &key, result)
+            outcome(shared, group, &key, epoch, result)
         }
         Ok((group, key)) => writes::answer(shared, request, group, &key),
         Err(answer) => answer,
     }
+}
+
+/// The epoch of an answer, read before its value is looked for: it is no older than that. The
+/// peer that asks may know of a purge that this node has missed.
+fn epoch(request: &Request<'_>, group: &Group) -> u64 {
+    if let Some(epoch) = wire::epoch_in(group.name(), request.target) {
+        group.catch_up(epoch);
+    }
+    group.epoch()
 }
 
 /// A HEAD is a GET whose body is not sent.
@@ -277,18 +427,24 @@ impl BadPath {
     }
 }
 
-fn outcome(shared: &Shared, group: &Group, key: &str, result: Result<Fetched>) -> Answer {
+fn outcome(
+    shared: &Shared,
+    group: &Group,
+    key: &str,
+    epoch: u64,
+    result: Result<Fetched>,
+) -> Answer {
     match result {
-        Ok(fetched) => value(shared, group, key, fetched),
+        Ok(fetched) => value(shared, group, key, epoch, fetched),
         Err(error) => failure(shared, &error),
     }
 }
 
-fn value(shared: &Shared, group: &Group, key: &str, fetched: Fetched) -> Answer {
+fn value(shared: &Shared, group: &Group, key: &str, epoch: u64, fetched: Fetched) -> Answer {
     let spec = shared.dialect.spec();
     let (ttl, stale_age_secs) = (group.ttl(&fetched), fetched.source.stale_age_secs());
     let minute_qps = Some(group.count_for_peer(key));
     let loaded = Loaded { value: fetched.value, ttl, stale_age_secs, minute_qps };
-    let prefix = wire::encode_before_value(spec, group.name(), key, &loaded);
+    let prefix = wire::encode_before_value(spec, group.name(), key, &loaded, epoch);
     Answer::with_lines(200, spec.value_lines, loaded.value).behind(prefix)
 }

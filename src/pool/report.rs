@@ -37,6 +37,10 @@ const COUNTERS: &[Field<Stats>] = &[
     ("revalidations", "Loads in the background of what was served stale", |s| s.revalidations),
     ("probes", "Such loads while the origin was known to fail", |s| s.probes),
     ("negative_hits", "Gets answered with a remembered error", |s| s.negative_hits),
+    ("writes", "Sets, removals and purges", |s| s.writes),
+    ("writes_unconfirmed", "Writes that not every node confirmed", |s| s.writes_unconfirmed),
+    ("writes_repeated", "Writes repeated later and then confirmed", |s| s.writes_repeated),
+    ("epoch_errors", "Answers of peers that had missed a purge", |s| s.epoch_errors),
     ("snapshots", "Snapshots written", |s| s.snapshots),
     ("snapshot_errors", "Snapshots not written or not restored", |s| s.snapshot_errors),
 ];

@@ -6,6 +6,7 @@ use super::Shared;
 use super::failure::failure;
 use crate::byte_view::ByteView;
 use crate::error::Error;
+use crate::fresh::Ack;
 use crate::group::Group;
 use crate::serve::{Answer, Method, Request};
 use crate::wire::{self, ERROR_CODE, Spec, Write, code};
@@ -13,19 +14,22 @@ use crate::wire::{self, ERROR_CODE, Spec, Write, code};
 /// The last part of the path of a POST that removes keys.
 const REMOVE_KEYS: &str = "_remove-keys/";
 
-/// What a request of this method does to the cache.
-fn write(method: Method) -> Option<Write> {
+/// What a request of this method may do to the cache.
+fn writes(method: Method) -> &'static [Write] {
     match method {
-        Method::Get | Method::Head => None,
-        Method::Put => Some(Write::Put),
-        Method::Delete => Some(Write::Delete),
-        Method::Post => Some(Write::RemoveKeys),
+        Method::Get | Method::Head => &[],
+        Method::Put => &[Write::Put],
+        Method::Delete => &[Write::Delete],
+        Method::Post => &[Write::RemoveKeys, Write::Told],
     }
 }
 
 /// Refuses a method that the dialect does not have.
 pub(super) fn check_method(spec: &Spec, method: Method) -> Result<(), Answer> {
-    let is_taken = |method| write(method).is_none_or(|write| spec.writes.contains(&write));
+    let is_taken = |method| {
+        let writes = writes(method);
+        writes.is_empty() || writes.iter().any(|write| spec.writes.contains(write))
+    };
     if is_taken(method) {
         return Ok(());
     }
@@ -44,10 +48,33 @@ pub(super) fn answer(shared: &Shared, request: &Request<'_>, group: &Group, key:
             Ok(()) => done(),
             Err(error) => failure(shared, &error),
         },
+        Method::Post if shared.dialect.spec().writes.contains(&Write::Told) => {
+            told(shared, request, group, key)
+        }
         Method::Post if key == REMOVE_KEYS => remove_keys(shared, request, group),
         Method::Post | Method::Get | Method::Head => {
             refuse(format!("POST is for {REMOVE_KEYS} only"))
         }
+    }
+}
+
+/// Carries out a step of a write that another larder node coordinates.
+fn told(shared: &Shared, request: &Request<'_>, group: &Group, key: &str) -> Answer {
+    if !key.is_empty() {
+        return refuse("POST goes to the path of a group, with a slash behind it".to_owned());
+    }
+    let (told, ring) = match wire::decode_told(group.name(), request.body.clone()) {
+        Ok(read) => read,
+        Err(reason) => return refuse(reason),
+    };
+    match group.hear(&told) {
+        Ok(known) => {
+            let ack = Ack { known, nodes: shared.writes.unlike(ring) };
+            let body = wire::encode_ack(group.name(), &ack).into();
+            Answer::with_lines(200, shared.dialect.spec().value_lines, body)
+        }
+        Err(error @ Error::ValueTooLarge { .. }) => refuse(error.to_string()),
+        Err(error) => failure(shared, &error),
     }
 }
 

@@ -20,6 +20,9 @@ use crate::ring::{self, Recipe};
 ///   than [`Limits::peer_call`](crate::Limits::peer_call) counts as a failed peer, and the key is
 ///   loaded here as well. Between larder nodes one load holds in every dialect.
 /// - **Damage.** Answers of Go peers have no checksum.
+/// - **Writes.** [`Mailgun`](Self::Mailgun) and [`GroupcacheGo`](Self::GroupcacheGo) peers are told by
+///   PUT, DELETE and `_remove-keys`; what they load meanwhile may bring the old value back, and none
+///   can be told to remove all keys. The other two can be told nothing.
 /// - **Clocks.** Go peers send and read the moment at which a value expires
 ///   ([`Mailgun`](Self::Mailgun), [`GroupcacheGo`](Self::GroupcacheGo)), so clocks must agree; or
 ///   no time to live at all (the other two): what larder sends them stays until it is evicted.
@@ -132,6 +135,8 @@ pub(crate) enum Write {
     Delete,
     /// `POST {base}{group}/_remove-keys/`.
     RemoveKeys,
+    /// `POST {base}{group}/`: a step of a write, as `WriteRequest`.
+    Told,
 }
 
 const NATIVE: Spec = Spec {
@@ -145,7 +150,7 @@ const NATIVE: Spec = Spec {
     answers: Answers::Sealed,
     expiry: Expiry::Unsaid,
     unmarked: Unmarked::Failed,
-    writes: &[],
+    writes: &[Write::Told],
 };
 
 const GROUPCACHE: Spec = Spec {
@@ -155,6 +160,7 @@ const GROUPCACHE: Spec = Spec {
     plus: Plus::Space,
     statuses: Statuses { not_found: 500, getter: 500, no_such_group: 404 },
     answers: Answers::Plain,
+    writes: &[],
     ..NATIVE
 };
 
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn groupcache_and_geecache_nodes_are_sent_and_take_no_writes() {
-        for dialect in [Dialect::Native, Dialect::Groupcache, Dialect::Geecache] {
+        for dialect in [Dialect::Groupcache, Dialect::Geecache] {
             assert!(dialect.spec().writes.is_empty());
         }
     }

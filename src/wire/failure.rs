@@ -17,6 +17,7 @@ pub(crate) mod code {
     pub(crate) const GETTER: &str = "getter";
     pub(crate) const PANICKED: &str = "panicked";
     pub(crate) const LOADING: &str = "loading";
+    pub(crate) const NOT_CONFIRMED: &str = "not-confirmed";
     pub(crate) const OVERLOADED: &str = "overloaded";
     pub(crate) const NO_SUCH_GROUP: &str = "no-such-group";
     pub(crate) const BAD_REQUEST: &str = "bad-request";

@@ -16,7 +16,7 @@ use crate::getter::Loaded;
 /// The number of `GetResponse.value` in `proto/larder.proto`.
 const VALUE_FIELD: u32 = 1;
 
-/// More than every field together takes but the value, whose tag and length are counted.
+/// More than all fields of one dialect take but the value, whose tag and length are counted.
 const BEFORE_VALUE_BYTES: usize = 47;
 
 /// What stands before a value on its way to a peer; in place, so that a hit allocates nothing.
@@ -59,6 +59,7 @@ pub(crate) fn encode_before_value(
     group: &str,
     key: &str,
     loaded: &Loaded,
+    epoch: u64,
 ) -> BeforeValue {
     let ttl_ms = loaded.ttl.map(in_millis);
     let stale_age_secs = loaded.stale_age_secs;
@@ -69,8 +70,10 @@ pub(crate) fn encode_before_value(
     };
     // What is stale is not kept, whatever the rate.
     let minute_qps = loaded.minute_qps.filter(|_| stale_age_secs.is_none()).map(f64::from);
+    // Where there is an epoch there is no `expire`: together they would not fit.
+    let epoch = Some(epoch).filter(|&epoch| epoch != 0 && spec.expiry == Expiry::Unsaid);
     let mut fields =
-        GetResponse { minute_qps, expire, ttl_ms, stale_age_secs, ..GetResponse::default() };
+        GetResponse { minute_qps, expire, ttl_ms, stale_age_secs, epoch, ..GetResponse::default() };
     fields.checksum = Some(checksum(group, key, &loaded.value, &fields));
     let mut before = BeforeValue::default();
     let mut room = &mut before.bytes[..];
@@ -82,10 +85,16 @@ pub(crate) fn encode_before_value(
     before
 }
 
-/// Reads a `GetResponse` and checks that it answers for this group and key.
+/// Reads a `GetResponse` and checks that it answers for this group and key; with the value comes
+/// the epoch that the peer has it from.
 ///
 /// A long value is a part of `body`, not a copy.
-pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
+pub(crate) fn decode(
+    spec: &Spec,
+    group: &str,
+    key: &str,
+    body: Vec<u8>,
+) -> Result<(Loaded, u64), String> {
     let held = body.capacity();
     let mut message = GetResponse::decode(Bytes::from(body)).map_err(|error| error.to_string())?;
     let value = ByteView::part_of_body(message.value.take().unwrap_or_default(), held);
@@ -104,7 +113,8 @@ pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Resu
     let is_fresh = message.stale_age_secs.is_none();
     let minute_qps = message.minute_qps.filter(|_| is_fresh).map(|rate| rate as u32);
     let ttl = ttl.map(|ttl| ttl.min(LONGEST_TTL));
-    Ok(Loaded { value, ttl, stale_age_secs: message.stale_age_secs, minute_qps })
+    let loaded = Loaded { value, ttl, stale_age_secs: message.stale_age_secs, minute_qps };
+    Ok((loaded, message.epoch.unwrap_or_default()))
 }
 
 /// What Go nodes are told of a value that is stale: of one that has expired they would take no
@@ -112,10 +122,10 @@ pub(crate) fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Resu
 const STALE_AMONG_GO: Duration = Duration::from_secs(1);
 
 /// `expire` of what does not expire.
-const NEVER: i64 = 0;
+pub(super) const NEVER: i64 = 0;
 
 /// The moment `ttl` from now; what lies beyond the end of the family's time never comes.
-fn unix_nanos_after(ttl: Duration) -> i64 {
+pub(super) fn unix_nanos_after(ttl: Duration) -> i64 {
     i64::try_from(since_1970().saturating_add(ttl).as_nanos()).unwrap_or(NEVER)
 }
 
@@ -146,12 +156,16 @@ fn checksum(group: &str, key: &str, value: &[u8], fields: &GetResponse) -> u64 {
         bytes[1..].copy_from_slice(&ttl_ms.to_le_bytes());
         bytes
     }));
-    // These two tell themselves apart by their lengths.
-    if let Some(age) = fields.stale_age_secs {
-        hasher.update(&age.to_le_bytes());
-    }
-    if let Some(rate) = fields.minute_qps {
-        hasher.update(&rate.to_le_bytes());
+    // A part that is missing adds nothing, so each that is there says which it is.
+    for (field, part) in [
+        (18, fields.stale_age_secs.map(u64::from)),
+        (2, fields.minute_qps.map(f64::to_bits)),
+        (19, fields.epoch),
+    ] {
+        if let Some(part) = part {
+            hasher.update(&[field]);
+            hasher.update(&part.to_le_bytes());
+        }
     }
     hasher.digest()
 }
@@ -159,8 +173,29 @@ fn checksum(group: &str, key: &str, value: &[u8], fields: &GetResponse) -> u64 {
 /// 139 years, further than any clock here goes: six bytes on the wire.
 const LONGEST_TTL: Duration = Duration::from_millis((1 << 42) - 1);
 
-fn in_millis(ttl: Duration) -> u64 {
+pub(super) fn in_millis(ttl: Duration) -> u64 {
     ttl.min(LONGEST_TTL).as_millis() as u64
+}
+
+/// What a caller that knows of a purge puts behind the path of a get: a node that has missed it is
+/// to learn of it, and not of one that there never was.
+pub(crate) fn epoch_query(group: &str, epoch: u64) -> String {
+    if epoch == 0 {
+        return String::new();
+    }
+    format!("?epoch={epoch:x}-{:x}", epoch_checksum(group, epoch))
+}
+
+/// The epoch in a target, when it is one.
+pub(crate) fn epoch_in(group: &str, target: &str) -> Option<u64> {
+    let (_, query) = target.split_once('?')?;
+    let (epoch, sent) = query.strip_prefix("epoch=")?.split_once('-')?;
+    let [epoch, sent] = [epoch, sent].map(|hex| u64::from_str_radix(hex, 16).ok());
+    epoch.filter(|&epoch| sent == Some(epoch_checksum(group, epoch)))
+}
+
+fn epoch_checksum(group: &str, epoch: u64) -> u64 {
+    checksum(group, "", &[], &GetResponse { epoch: Some(epoch), ..GetResponse::default() })
 }
 
 #[cfg(test)]
@@ -168,12 +203,40 @@ mod tests {
     use super::*;
     use crate::wire::Dialect;
 
+    /// The value alone.
+    fn decode(spec: &Spec, group: &str, key: &str, body: Vec<u8>) -> Result<Loaded, String> {
+        super::decode(spec, group, key, body).map(|(loaded, _)| loaded)
+    }
+
+    #[test]
+    fn the_epoch_goes_with_the_value_and_under_its_checksum() {
+        let loaded = Loaded::new("630").with_ttl(Duration::MAX);
+        let spec = NATIVE.spec();
+        let mut body = encode_before_value(spec, "g", "k", &loaded, u64::MAX).to_vec();
+        body.extend_from_slice(&loaded.value);
+        let (_, epoch) = super::decode(spec, "g", "k", body.clone()).unwrap();
+        assert_eq!(epoch, u64::MAX);
+        for bit in 0..body.len() * 8 {
+            let mut damaged = body.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let read = super::decode(spec, "g", "k", damaged);
+            assert!(read.is_err() || read == super::decode(spec, "g", "k", body.clone()), "{bit}");
+        }
+        let target = format!("/_larder/g/k{}", epoch_query("g", 7));
+        assert_eq!(epoch_in("g", &target), Some(7));
+        assert_eq!(epoch_in("h", &target), None, "a damaged one, or of another group");
+        for none in ["/_larder/g/k", "/_larder/g/k?", "/_larder/g/k?epoch=7-", "/x?epoch=7-00"] {
+            assert_eq!(epoch_in("g", none), None);
+        }
+        assert_eq!(epoch_query("g", 0), "");
+    }
+
     const NATIVE: Dialect = Dialect::Native;
     const GO: [Dialect; 4] =
         [Dialect::Groupcache, Dialect::Geecache, Dialect::Mailgun, Dialect::GroupcacheGo];
 
     fn encode(dialect: Dialect, group: &str, key: &str, loaded: &Loaded) -> Vec<u8> {
-        let mut bytes = encode_before_value(dialect.spec(), group, key, loaded).to_vec();
+        let mut bytes = encode_before_value(dialect.spec(), group, key, loaded, 0).to_vec();
         bytes.extend_from_slice(&loaded.value);
         bytes
     }
@@ -208,7 +271,7 @@ mod tests {
             for dialect in [NATIVE, Dialect::Mailgun] {
                 let body = encode(dialect, "g", "k", &loaded);
                 assert_eq!(decode(dialect.spec(), "g", "k", body), Ok(loaded.clone()));
-                let before = encode_before_value(dialect.spec(), "g", "k", &loaded);
+                let before = encode_before_value(dialect.spec(), "g", "k", &loaded, u64::MAX);
                 // The longest value that a machine could hold has four bytes more of length.
                 assert!(before.len() + 4 <= BEFORE_VALUE_BYTES, "{}", before.len());
             }

@@ -4,6 +4,7 @@ mod dialect;
 mod path;
 mod message;
 mod failure;
+mod told;
 mod writes;
 #[expect(unreachable_pub, reason = "prost writes `pub`; this module keeps it in the crate")]
 mod pb;
@@ -11,9 +12,12 @@ mod pb;
 pub use dialect::Dialect;
 pub(crate) use dialect::{Answers, Plus, Spec, Write};
 pub(crate) use failure::{ERROR_CODE, Refused, code, error_from_wire, error_to_wire};
-pub(crate) use message::{BeforeValue, decode, encode_before_value};
+pub(crate) use message::{BeforeValue, decode, encode_before_value, epoch_in, epoch_query};
 pub(crate) use path::{BadPath, Named, escape, join, split};
-pub(crate) use writes::{read_remove_keys, read_set};
+pub(crate) use told::{decode_ack, decode_told, encode_ack, encode_told, nodes_hash};
+pub(crate) use writes::{
+    read_keys, read_remove_keys, read_set, unconfirmed_json, write_remove_keys, write_set,
+};
 
 /// The header in which a caller says how many milliseconds it waits for an answer.
 pub(crate) const WITHIN_MS: &str = "Larder-Within-Ms";
@@ -102,6 +106,7 @@ mod tests {
             ttl_ms: Some(300),
             checksum: Some(0x0102_0304_0506_0708),
             stale_age_secs: Some(7),
+            ..GetResponse::default()
         };
         // Tags 16 and 18 as varints, tag 17 as eight bytes, low byte first.
         let bytes = from_hex("0a0336333018008001ac0289010807060504030201900107");

@@ -21,15 +21,19 @@ pub struct GetResponse {
     /// the two clocks need not agree.
     #[prost(uint64, optional, tag = "16")]
     pub ttl_ms: ::core::option::Option<u64>,
-    /// XXH3 (64 bits) over group, key, value, ttl_ms, stale_age_secs and minute_qps: tells an answer
-    /// that was damaged, or that belongs to another key. Fixed, because a hash is seldom shorter as a
-    /// varint.
+    /// XXH3 (64 bits) over group, key, value, ttl_ms, stale_age_secs, minute_qps and epoch: tells an
+    /// answer that was damaged, or that belongs to another key. Fixed, because a hash is seldom
+    /// shorter as a varint.
     #[prost(fixed64, optional, tag = "17")]
     pub checksum: ::core::option::Option<u64>,
     /// How old the value is, in seconds, when it is past its time to live and served all the same.
     /// Not to be kept. A node that does not know this field finds the checksum wrong.
     #[prost(uint32, optional, tag = "18")]
     pub stale_age_secs: ::core::option::Option<u32>,
+    /// The group's epoch: the time of the newest purge that the node knows of; absent is none.
+    /// Under the checksum.
+    #[prost(fixed64, optional, tag = "19")]
+    pub epoch: ::core::option::Option<u64>,
 }
 /// A value that a peer puts into this node's cache (mailgun, groupcache-go), as the body of a PUT.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -47,4 +51,45 @@ pub struct SetRequest {
     /// As GetResponse.expire.
     #[prost(int64, optional, tag = "4")]
     pub expire: ::core::option::Option<i64>,
+}
+/// What a node is told to do for a write, as the body of a POST to the path of a group.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteRequest {
+    /// 1 drop, 2 put, 3 lift, 4 missed: src/fresh/mod.rs says what they are.
+    #[prost(uint32, optional, tag = "1")]
+    pub step: ::core::option::Option<u32>,
+    /// The version of the write, which names it; the time orders purges.
+    #[prost(fixed64, optional, tag = "2")]
+    pub time: ::core::option::Option<u64>,
+    #[prost(fixed64, optional, tag = "3")]
+    pub node: ::core::option::Option<u64>,
+    /// What is written, unless it is all.
+    #[prost(string, repeated, tag = "4")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, optional, tag = "5")]
+    pub all: ::core::option::Option<bool>,
+    /// Of a put. What is left of its time to live is in milliseconds; absent is never.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub value: ::core::option::Option<::prost::bytes::Bytes>,
+    #[prost(uint64, optional, tag = "7")]
+    pub ttl_ms: ::core::option::Option<u64>,
+    /// XXH3 over the addresses of the nodes that are told, sorted.
+    #[prost(fixed64, optional, tag = "8")]
+    pub ring: ::core::option::Option<u64>,
+    /// XXH3 over the group and the bytes of this message before it: the last field.
+    #[prost(fixed64, optional, tag = "9")]
+    pub checksum: ::core::option::Option<u64>,
+}
+/// The answer to a WriteRequest that was carried out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WriteResponse {
+    /// The time of the newest version that the node knows.
+    #[prost(fixed64, optional, tag = "1")]
+    pub known: ::core::option::Option<u64>,
+    /// The nodes of its ring, when these are not the ones that are told.
+    #[prost(string, repeated, tag = "2")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in WriteRequest.
+    #[prost(fixed64, optional, tag = "3")]
+    pub checksum: ::core::option::Option<u64>,
 }

@@ -150,6 +150,46 @@ fn get_tells_by_its_exit_code_how_it_went() {
 }
 
 #[test]
+fn keys_are_set_and_removed_on_every_node() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("k"), "old").unwrap();
+    fs::write(temp.path().join("l"), "old").unwrap();
+    let nodes = Node::ring(2, &format!("g=dir:{}", temp.path().display()));
+    let all_are = |key: &str, value: &str| {
+        let path = format!("/api/g/{key}");
+        nodes.iter().all(|node| node.get(&path) == (200, value.as_bytes().to_vec()))
+    };
+    assert!(all_are("k", "old") && all_are("l", "old"));
+    let api = &nodes[0].api;
+    let write = |args: &[&str]| {
+        let output = larder(args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.is_empty(), "{args:?} said {said}");
+    };
+    write(&["set", api, "g", "k", "set", "--ttl", "1h"]);
+    assert!(all_are("k", "set"));
+    // Nothing on stdin is an empty value.
+    write(&["set", api, "g", "k"]);
+    assert!(all_are("k", ""));
+    fs::write(temp.path().join("k"), "new").unwrap();
+    fs::write(temp.path().join("l"), "new").unwrap();
+    write(&["remove", api, "g", "k"]);
+    assert!(all_are("k", "new") && all_are("l", "old"));
+    write(&["remove", api, "g", "l", "a \"b\"/..", "k"]);
+    assert!(all_are("l", "new"));
+    fs::write(temp.path().join("k"), "newer").unwrap();
+    write(&["purge", api, "g"]);
+    assert!(all_are("k", "newer"));
+    assert!(refusal(&["remove", api, "X", "k"], 1).contains("no such group"));
+    assert!(refusal(&["set", &nodes[1].peer, "g", "k", "v"], 3).contains("--api"));
+    refusal(&["remove", api, "g"], 2);
+    let mut gone = nodes;
+    drop(gone.pop());
+    let said = refusal(&["remove", &gone[0].api, "g", "k", "--timeout", "20s"], 3);
+    assert!(said.contains("1 of 2 nodes") || said.contains("unconfirmed"), "{said}");
+}
+
+#[test]
 fn get_takes_no_other_server_for_a_node() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

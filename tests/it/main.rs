@@ -1,16 +1,19 @@
 //! The tests that use the doors users have: the public interface, real nodes, the binary.
 
 mod support;
+mod proxy;
 mod stub;
 #[cfg(target_os = "linux")]
 mod node;
 mod api;
+mod api_writes;
 #[cfg(feature = "auth")]
 mod auth;
 mod conditional;
 #[cfg(feature = "cli")]
 mod cli;
 mod dialects;
+mod fresh;
 mod getter_thread;
 mod group;
 #[cfg(target_os = "linux")]

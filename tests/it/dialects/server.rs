@@ -124,7 +124,9 @@ fn writes_are_refused_where_go_nodes_would_load_the_key() {
         let base = if dialect == Dialect::Native { "/_larder/" } else { base(dialect) };
         for method in ["PUT", "DELETE", "POST"] {
             let reply = send(&pool, method, &format!("{base}g/k"), b"body");
-            assert_eq!(reply.status, 405, "{dialect} {method}");
+            // larder nodes tell each other of writes by POST, but not to the path of a key.
+            let told = dialect == Dialect::Native && method == "POST";
+            assert_eq!(reply.status, if told { 400 } else { 405 }, "{dialect} {method}");
         }
         assert_eq!(origin.total_loads(), 0);
     }
