@@ -1,9 +1,10 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench bench-go bench-http bench-compare bench-churn fuzz malformed proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench fresh-rounds bench-go bench-http bench-compare bench-churn fuzz malformed proto
 
 BENCH_ARGS ?=
 TRACES ?=
+FRESH_ROUNDS ?= 100000
 SECONDS ?= 60
 FUZZ_TARGETS ?=
 REQUESTS ?= 1000000
@@ -60,6 +61,9 @@ interop: ## rings of larder and Go nodes (installs Debian's golang)
 
 bench: ## the benchmarks' tables (BENCH_ARGS=--quick for a first look)
 	cargo bench -- $(BENCH_ARGS)
+
+fresh-rounds: ## 100,000 writes to five nodes whose ring changes: is a get ever stale?
+	LARDER_FRESH_ROUNDS=$(FRESH_ROUNDS) cargo bench --bench fresh
 
 bench-go: ## larder beside a Go node (installs Debian's golang and wrk)
 	sh benches/go.sh
