@@ -38,7 +38,7 @@ const ADDRESS_AGE: Duration = Duration::from_secs(10);
 /// A peer asked to answer within less than this may well answer too early.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// [`WITHIN_MS`], as ureq has names.
+/// [`wire::WITHIN_MS`], as ureq has names.
 const WITHIN: http::HeaderName = http::HeaderName::from_static("larder-within-ms");
 /// [`SIGNATURE`](wire::SIGNATURE), likewise.
 const SIGNATURE: http::HeaderName = http::HeaderName::from_static("larder-auth");
