@@ -27,6 +27,7 @@ use crate::tls::Tls;
 use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec};
 use secure::Secure;
 use transport::Tcp;
+pub(crate) use write::Epochs;
 
 /// Bytes of a peer's answer beyond the value itself, at most.
 const FRAME_BYTES: usize = 1 << 10;
@@ -71,14 +72,6 @@ pub(crate) struct HttpPeer {
     max_body: usize,
     health: AtomicU8,
     epochs: Arc<dyn Epochs>,
-}
-
-/// The epochs of this node's groups; each purge begins one.
-pub(crate) trait Epochs: std::fmt::Debug + Send + Sync {
-    fn epoch(&self, group: &str) -> u64;
-
-    /// A peer has its values from this epoch. Whether they may be taken.
-    fn hear(&self, group: &str, epoch: u64) -> bool;
 }
 
 /// What the last call to a peer told of it.

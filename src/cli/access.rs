@@ -8,7 +8,6 @@ use std::path::Path;
 
 use larder::{ClientCerts, Error, Node, NodeConfig, Secrets, TlsConfig};
 
-use super::args::GetArgs;
 use super::end::{Ending, Exit};
 
 /// The secrets of the environment: for those who have no place for a file.
@@ -44,9 +43,9 @@ pub(super) fn secrets() -> Result<Option<Secrets>, Ending> {
     })
 }
 
-/// The token of `larder get`, when it was given one.
-pub(super) fn token(args: &GetArgs) -> Result<Option<String>, Ending> {
-    let (named, text) = match &args.token_file {
+/// The token of a command that asks a node, when it was given one.
+pub(super) fn token(file: Option<&Path>) -> Result<Option<String>, Ending> {
+    let (named, text) = match file {
         Some(path) => (named(path), fs::read_to_string(path).map_err(|error| error.to_string())),
         None => match env::var_os(TOKEN) {
             Some(text) => (TOKEN.to_owned(), as_text(&text)),

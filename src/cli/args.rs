@@ -111,6 +111,9 @@ pub(crate) struct NodeArgs {
     /// The group's name
     #[arg(value_name = "GROUP")]
     pub(super) group: String,
+    /// Show the token in this file, which may write; or give it in LARDER_TOKEN
+    #[arg(long, value_name = "FILE", env = "LARDER_TOKEN_FILE", hide_env = true)]
+    pub(super) token_file: Option<PathBuf>,
     /// Give up after this long
     #[arg(long, value_name = "TIME", default_value = "15s")]
     #[arg(value_parser = humantime::parse_duration)]

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &GetArgs) -> Result<(), Ending> {
         let advice = "is a node's API (--api) there?";
         Ending::new(Exit::Failed, format!("cannot get from {}: {error}; {advice}", args.node))
     };
-    let token = access::token(args)?;
+    let token = access::token(args.token_file.as_deref())?;
     let mut response = ask(args, token.as_deref()).map_err(failed)?;
     if response.status() != StatusCode::OK || !response.headers().contains_key(SOURCE) {
         return Err(refusal(args, &mut response));

@@ -4,9 +4,10 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ureq::http::{Request, Response, StatusCode};
+use ureq::http::{Request, Response, StatusCode, header};
 use ureq::{Agent, Body};
 
+use super::access;
 use super::args::{NodeArgs, PurgeArgs, RemoveArgs, SetArgs};
 use super::end::{Ending, Exit};
 
@@ -66,7 +67,8 @@ fn write(at: &NodeArgs, method: &str, path: &str, body: Vec<u8>) -> Result<(), E
         let advice = "is a node's API (--api) there?";
         Ending::new(Exit::Failed, format!("cannot write by way of {}: {error}; {advice}", at.node))
     };
-    let mut response = send(at, method, path, body).map_err(failed)?;
+    let token = access::token(at.token_file.as_deref())?;
+    let mut response = send(at, token.as_deref(), method, path, body).map_err(failed)?;
     if response.status() == StatusCode::NO_CONTENT {
         return Ok(());
     }
@@ -75,6 +77,7 @@ fn write(at: &NodeArgs, method: &str, path: &str, body: Vec<u8>) -> Result<(), E
 
 fn send(
     at: &NodeArgs,
+    token: Option<&str>,
     method: &str,
     path: &str,
     body: Vec<u8>,
@@ -89,7 +92,11 @@ fn send(
         .build()
         .into();
     let request = Request::builder().method(method).uri(format!("{}/api/{path}", at.node));
-    let request = request.header("Larder-Within-Ms", (at.timeout * 3 / 4).as_millis().to_string());
+    let within = (at.timeout * 3 / 4).as_millis().to_string();
+    let mut request = request.header("Larder-Within-Ms", within);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
     if method == "DELETE" { agent.run(request.body(())?) } else { agent.run(request.body(body)?) }
 }
 
@@ -101,6 +108,10 @@ fn refusal(at: &NodeArgs, response: &mut Response<Body>) -> Ending {
     let text = text.lines().next().unwrap_or_default();
     match (status, code.as_deref()) {
         (StatusCode::NOT_FOUND, Some(_)) => Ending::new(Exit::NotFound, text),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            let advice = "give a token that may write with --token-file or in LARDER_TOKEN";
+            Ending::new(Exit::Failed, format!("{text}; {advice}"))
+        }
         // What listens for peers takes no such method.
         (StatusCode::METHOD_NOT_ALLOWED, _) | (_, None) => {
             let answered = format!("{} answered {}: {text}", at.node, status.as_u16());

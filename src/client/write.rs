@@ -1,4 +1,4 @@
-//! Writes that a peer is to carry out.
+//! Writes that a peer is to carry out, and what purges make of its answers.
 
 use std::time::Instant;
 
@@ -9,6 +9,14 @@ use crate::error::Error;
 use crate::peer::PeerError;
 use crate::serve::Method;
 use crate::wire::{self, ERROR_CODE};
+
+/// The epochs of this node's groups; each purge begins one.
+pub(crate) trait Epochs: std::fmt::Debug + Send + Sync {
+    fn epoch(&self, group: &str) -> u64;
+
+    /// A peer has its values from this epoch. Whether they may be taken.
+    fn hear(&self, group: &str, epoch: u64) -> bool;
+}
 
 impl HttpPeer {
     /// Has the peer carry out a write, and gives back what it answers; a write does no harm

@@ -53,6 +53,23 @@ fn nodes_with_one_secret_load_each_key_once() {
 }
 
 #[test]
+fn nodes_with_one_secret_take_each_others_writes_and_no_one_elses() {
+    let nodes = ring(&[&[OLD], &[OLD], &[OLD]]);
+    for node in &nodes {
+        assert_eq!(node.group.remove("k").unwrap().nodes.len(), 3);
+        assert_eq!(node.group.set("k", "v", None).unwrap().nodes.len(), 3);
+        assert_eq!(node.group.purge().unwrap().nodes.len(), 3);
+    }
+    assert_eq!(unauthorized(&nodes), 0);
+    let nodes = ring(&[&[OLD], &[OLD], &[NEW]]);
+    let stranger = nodes[2].pool.url();
+    let Err(Error::NotConfirmed { unconfirmed, .. }) = nodes[0].group.remove("k") else {
+        panic!("a stranger has confirmed");
+    };
+    assert_eq!((unconfirmed.len(), &*unconfirmed[0].node), (1, stranger));
+}
+
+#[test]
 fn a_node_without_the_secret_is_refused_and_loads_for_itself() {
     for stranger in [&[][..], &[NEW]] {
         let nodes = ring(&[&[OLD], &[OLD], stranger]);
