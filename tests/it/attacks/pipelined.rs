@@ -69,7 +69,7 @@ fn pipeline(len: usize, base: &str, round: usize) -> (String, Vec<(u16, String)>
             requests += &format!(
                 "POST {base}/{key} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
             );
-            answers.push((405, String::new()));
+            answers.push((400, String::new()));
         } else {
             requests += &request(&format!("{base}/{key}"));
             answers.push((200, TestOrigin::value(&key)));

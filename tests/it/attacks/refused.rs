@@ -168,15 +168,15 @@ fn a_method_that_is_known_but_not_served_is_told_so_and_its_body_is_no_request()
     let (peer, api) = (node.peer, node.api);
     for addr in [peer, api] {
         let mut client = Client::connect(addr);
-        for method in ["PUT", "POST", "DELETE"] {
+        for method in ["PUT", "DELETE"] {
             let body = request(SMUGGLED);
             let length = body.len();
             let head =
-                format!("{method} /api/g/good HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
+                format!("{method} /stats HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
             client.send(format!("{head}\r\n{body}")).unwrap();
             let answer = client.answer().unwrap();
             assert_eq!(answer.status, 405, "{answer:?}");
-            assert!(answer.has("Allow: GET, HEAD"));
+            assert!(answer.head.contains("\r\nAllow: GET, HEAD"), "{answer:?}");
             client.send(format!("{head}Expect: 100-continue\r\n\r\n")).unwrap();
             assert_eq!(client.answer().unwrap().status, 100);
             client.send(&body).unwrap();
