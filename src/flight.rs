@@ -41,6 +41,8 @@ struct Flight<V> {
 struct State<V> {
     phase: Phase<V>,
     waiters: usize,
+    /// Until then somebody who has left may come again.
+    wanted_until: Option<Instant>,
     superseded: bool,
 }
 
@@ -140,7 +142,12 @@ impl<V: Clone> Flights<V> {
     fn start(self: &Arc<Self>, table: &mut Table<V>, key: &[u8]) -> Leader<V> {
         let flight = Arc::new(Flight {
             started: Instant::now(),
-            state: Mutex::new(State { phase: Phase::Flying, waiters: 0, superseded: false }),
+            state: Mutex::new(State {
+                phase: Phase::Flying,
+                waiters: 0,
+                wanted_until: None,
+                superseded: false,
+            }),
             landed: Condvar::new(),
         });
         table.insert(key.into(), Arc::clone(&flight));
@@ -169,9 +176,10 @@ impl<V: Clone> Leader<V> {
         Waiter::new(&self.flights, &self.flight)
     }
 
-    /// Whether nobody waits for the outcome any more.
+    /// Whether nobody waits for the outcome any more, or comes again for it.
     pub(crate) fn is_alone(&self) -> bool {
-        self.flight.state.lock().waiters == 0
+        let state = self.flight.state.lock();
+        state.waiters == 0 && state.wanted_until.is_none_or(|until| Instant::now() >= until)
     }
 
     /// Ends the flight with `outcome`, which reaches every waiter.
@@ -268,6 +276,13 @@ impl<V: Clone> Waiter<V> {
         flight.state.lock().waiters += 1;
         let overdue = flight.started.checked_add(flights.max_age);
         Self { flight: Arc::clone(flight), overdue }
+    }
+
+    /// Keeps the flight from being [alone](Leader::is_alone) until then, also when this waiter
+    /// has left.
+    pub(crate) fn stays_wanted_until(&self, until: Instant) {
+        let mut state = self.flight.state.lock();
+        state.wanted_until = state.wanted_until.max(Some(until));
     }
 
     /// Parks until the flight ends, becomes overdue, or `deadline` passes.
@@ -414,6 +429,16 @@ mod tests {
         let waiter = flights.join_existing(b"k");
         assert!(waiter.is_some() && !leader.is_alone());
         drop(waiter);
+        assert!(leader.is_alone());
+    }
+    #[test]
+    fn who_comes_again_is_waited_for_and_not_for_ever() {
+        let flights = Flights::<u8>::new(LONG);
+        let leader = lead(&flights, b"k");
+        leader.waiter().stays_wanted_until(soon());
+        assert!(!leader.is_alone());
+        let leader = lead(&flights, b"l");
+        leader.waiter().stays_wanted_until(Instant::now());
         assert!(leader.is_alone());
     }
 }

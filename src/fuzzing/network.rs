@@ -36,6 +36,7 @@ pub fn head(data: &[u8]) -> bool {
         method: head.method,
         target,
         within: head.within,
+        left: head.left,
         conditions: head.conditions,
         body: Vec::new(),
     });

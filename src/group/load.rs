@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Asker, Fetched, GetterThread, Group, Source};
 use crate::error::{BoxError, Error, NotFound, Result};
-use crate::flight::{Landing, Leader, Role};
+use crate::flight::{Landing, Leader, Role, Waiter};
 use crate::getter::Loaded;
 use crate::loaders;
 use crate::mutant::{self, Mutant};
@@ -24,6 +24,9 @@ const HOT_ONE_IN: u32 = 10;
 
 /// Less time than this is not worth another call to a peer.
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// How long a load that waits for its turn is still wanted by a peer that comes again for it.
+const RETURN: Duration = Duration::from_millis(500);
 
 /// How a flight to a peer ended.
 #[derive(Debug, Clone)]
@@ -42,7 +45,7 @@ impl Group {
         }
         let answer = match asker {
             Asker::Here | Asker::Client if self.owner(key).is_some() => self.ask(key, deadline),
-            Asker::Here | Asker::Client | Asker::Peer => None,
+            Asker::Here | Asker::Client | Asker::Peer | Asker::ReturningPeer => None,
         };
         answer.unwrap_or_else(|| self.load_here(key, deadline, asker))
     }
@@ -55,7 +58,7 @@ impl Group {
         asker: Asker,
         started: Instant,
     ) -> Option<Result<Fetched>> {
-        if asker != Asker::Peer
+        if !asker.is_peer()
             && let Some(waiter) = self.inner.asking.join_existing(key.as_bytes())
         {
             return match waiter.wait(deadline) {
@@ -67,7 +70,10 @@ impl Group {
         let waiter = self.inner.loading.join_existing(key.as_bytes())?;
         match waiter.wait(deadline) {
             Landing::Landed(result) => Some(result),
-            Landing::TimedOut => Some(Err(self.too_late(key, started))),
+            Landing::TimedOut => {
+                stay_wanted(&waiter, asker);
+                Some(Err(self.too_late(key, started)))
+            }
             Landing::Lost | Landing::Overdue => None,
         }
     }
@@ -200,7 +206,10 @@ impl Group {
             };
             match waiter.wait(deadline) {
                 Landing::Landed(result) => return result,
-                Landing::TimedOut => return Err(self.too_late(key, started)),
+                Landing::TimedOut => {
+                    stay_wanted(&waiter, asker);
+                    return Err(self.too_late(key, started));
+                }
                 Landing::Lost | Landing::Overdue => {}
             }
         }
@@ -313,6 +322,13 @@ impl Group {
     /// Tells this group from others in the process.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.inner).addr()
+    }
+}
+
+/// A load that its last caller has left is not begun, unless that caller comes again for it.
+fn stay_wanted<V: Clone>(waiter: &Waiter<V>, asker: Asker) {
+    if asker == Asker::ReturningPeer {
+        waiter.stays_wanted_until(Instant::now() + RETURN);
     }
 }
 

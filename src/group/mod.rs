@@ -1,5 +1,6 @@
 //! A group: a name, a getter, a cache, and the order of things in one get.
 
+mod asker;
 mod cluster;
 mod coordinate;
 mod load;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use asker::Asker;
 pub(crate) use cluster::Cluster;
 pub use coordinate::Written;
 pub use options::{GetterThread, GroupOptions};
@@ -88,17 +90,6 @@ struct Inner {
     cluster: OnceCell<Arc<dyn Cluster>>,
     /// Once the group has a path for its snapshots.
     warm: OnceCell<Warm>,
-}
-
-/// Who wants a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asker {
-    /// The program itself, on a thread of its own: the key's owner is asked.
-    Here,
-    /// A client over HTTP; the same, by a worker that has to be back by the deadline.
-    Client,
-    /// A peer: answered from the cache or the origin, never by asking another peer.
-    Peer,
 }
 
 /// Where a value came from.
@@ -280,8 +271,8 @@ impl Group {
             return known;
         }
         self.count_miss(asker);
-        let result = self.or_stale(key, self.load(key, deadline, asker));
-        self.count_end(&result);
+        let result = self.or_stale(key, asker, self.load(key, deadline, asker));
+        self.count_end(asker, &result);
         result
     }
 
@@ -293,7 +284,7 @@ impl Group {
         // cache line that all threads write to.
         let look = match asker {
             Asker::Here | Asker::Client => Look::Here,
-            Asker::Peer => Look::Peer,
+            Asker::Peer | Asker::ReturningPeer => Look::Peer,
         };
         match self.lookup(key, look) {
             Some(hit) => Some(hit),
@@ -315,9 +306,9 @@ impl Group {
         }
         let started = Instant::now();
         let result = self.join_existing(key, deadline, asker, started)?;
-        let result = self.or_stale(key, result);
+        let result = self.or_stale(key, asker, result);
         self.count_miss(asker);
-        self.count_end(&result);
+        self.count_end(asker, &result);
         Some(result)
     }
 
@@ -326,7 +317,9 @@ impl Group {
         self.count_miss(asker);
         match status {
             503 => self.inner.counters.shed.add_one(),
-            504 => self.inner.counters.deadlines_exceeded.add_one(),
+            504 if asker != Asker::ReturningPeer => {
+                self.inner.counters.deadlines_exceeded.add_one();
+            }
             _ => {}
         }
     }
@@ -381,7 +374,7 @@ impl Group {
 
     fn count_get(&self, asker: Asker) {
         self.inner.counters.gets.add_one();
-        if asker == Asker::Peer {
+        if asker.is_peer() {
             self.inner.counters.server_requests.add_one();
         }
     }
@@ -391,8 +384,9 @@ impl Group {
         self.inner.counters.loads.add_one();
     }
 
-    fn count_end(&self, result: &Result<Fetched>) {
+    fn count_end(&self, asker: Asker, result: &Result<Fetched>) {
         match result {
+            Err(Error::DeadlineExceeded { .. }) if asker == Asker::ReturningPeer => {}
             Err(Error::DeadlineExceeded { .. }) => self.inner.counters.deadlines_exceeded.add_one(),
             Err(Error::Overloaded { .. }) => self.inner.counters.shed.add_one(),
             _ => {}

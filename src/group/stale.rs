@@ -55,7 +55,7 @@ impl Group {
     #[inline(never)]
     pub(super) fn stale_hit(&self, key: &str, asker: Asker) -> Option<Fetched> {
         let stale = self.stale(key)?;
-        let peers = self.inner.peers.get().filter(|_| asker != Asker::Peer);
+        let peers = self.inner.peers.get().filter(|_| !asker.is_peer());
         if peers.is_some_and(|peers| peers.pick(key).is_some()) {
             return None;
         }
@@ -114,7 +114,17 @@ impl Group {
 
     /// The outcome of a get; or, when that is a failure, the value that went stale not too long
     /// ago.
-    pub(super) fn or_stale(&self, key: &str, result: Result<Fetched>) -> Result<Fetched> {
+    ///
+    /// A peer that comes again only wanted to hear that its key is being loaded.
+    pub(super) fn or_stale(
+        &self,
+        key: &str,
+        asker: Asker,
+        result: Result<Fetched>,
+    ) -> Result<Fetched> {
+        if asker == Asker::ReturningPeer && matches!(result, Err(Error::DeadlineExceeded { .. })) {
+            return result;
+        }
         let options = &self.inner.options;
         let Err(error) = result else { return result };
         if options.stale_if_error.is_zero() || !is_failure(&error) {
@@ -181,7 +191,7 @@ impl Group {
         let error = self.remembered(key)?;
         self.count_get(asker);
         self.inner.counters.negative_hits.add_one();
-        Some(self.or_stale(key, Err(error)))
+        Some(self.or_stale(key, asker, Err(error)))
     }
 
     /// Looks in the cache from inside a flight: the value may have come between the first look

@@ -304,7 +304,7 @@ impl Service for PeerService {
         }
         let epoch = epoch(request, group);
         let answer = |result| outcome(shared, group, &key, epoch, result);
-        gets::at_once(shared, request, group, &key, Asker::Peer, answer)
+        gets::at_once(shared, request, group, &key, asker(request), answer)
     }
 
     fn work(&self, request: &Request<'_>) -> Answer {
@@ -315,7 +315,7 @@ impl Service for PeerService {
     fn shared(&self, request: &Request<'_>, answer: &Answer) {
         let groups = self.shared.groups.view();
         if let Ok((group, _)) = find(&self.shared, &groups, request) {
-            group.count_shared(Asker::Peer, answer.status);
+            group.count_shared(asker(request), answer.status);
         }
     }
 }
@@ -344,8 +344,11 @@ fn read<'a>(shared: &Shared, request: &'a mut tiny_http::Request) -> Result<Requ
     if body.len() > limit {
         return Err(Answer::text(413, "the body is over the limit"));
     }
-    let within = request.headers().iter().find(|header| header.field.equiv(wire::WITHIN_MS));
-    let within = within.and_then(|header| header.value.as_str().parse().ok());
+    let millis = |name: &'static str| {
+        let header = request.headers().iter().find(|header| header.field.equiv(name))?;
+        header.value.as_str().parse().ok().map(Duration::from_millis)
+    };
+    let (within, left) = (millis(wire::WITHIN_MS), millis(wire::LEFT_MS));
     let target = request.url();
     if let Some(guard) = shared.auth.peer_guard() {
         let is_signature = |header: &&tiny_http::Header| header.field.equiv(wire::SIGNATURE);
@@ -355,8 +358,8 @@ fn read<'a>(shared: &Shared, request: &'a mut tiny_http::Request) -> Result<Requ
         let hash = guard.admit(Asked { method, target, credentials })?;
         guard.admit_body(hash, &body)?;
     }
-    let (within, conditions) = (within.map(Duration::from_millis), Conditions::default());
-    Ok(Request { method, target, within, conditions, body })
+    let conditions = Conditions::default();
+    Ok(Request { method, target, within, left, conditions, body })
 }
 
 /// How a key is got: [`Group::fetch`], or what is left of it after a first look.
@@ -367,12 +370,16 @@ fn serve(shared: &Shared, request: &Request<'_>, fetch: Fetch) -> Answer {
     match find(shared, &groups, request) {
         Ok((group, key)) if is_get(request.method) => {
             let epoch = epoch(request, group);
-            let result = fetch(group, &key, gets::deadline(request, group), Asker::Peer);
+            let result = fetch(group, &key, gets::deadline(request, group), asker(request));
             outcome(shared, group, &key, epoch, result)
         }
         Ok((group, key)) => writes::answer(shared, request, group, &key),
         Err(answer) => answer,
     }
+}
+
+fn asker(request: &Request<'_>) -> Asker {
+    if request.comes_again() { Asker::ReturningPeer } else { Asker::Peer }
 }
 
 /// The epoch of an answer, read before its value is looked for: it is no older than that. The

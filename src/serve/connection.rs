@@ -71,14 +71,14 @@ impl Connection {
             let arrived = &self.input.unused()[head.len..];
             let arrived = &arrived[..arrived.len().min(head.body_len)];
             let (method, keep_alive) = (head.method, head.keep_alive);
-            let Head { target, within, conditions, .. } = head;
+            let Head { target, within, left, conditions, .. } = head;
             let used = head.len + arrived.len();
             let answer = match self.shared.may_ask(&head) {
                 Ok(hash) => {
                     let body = receive_body(&mut self.stream, &head, arrived, &self.shared.limits)?;
                     let Some(body) = body else { return self.refuse(BODY_TOO_SLOW) };
                     self.shared.meters.requests.add_one();
-                    let request = Request { method, target, within, conditions, body };
+                    let request = Request { method, target, within, left, conditions, body };
                     self.shared.answer_if_admitted(&request, hash, &self.socket)
                 }
                 Err(answer) if head.body_len == 0 => answer,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::conditional::Conditions;
 use super::guard::Credentials;
 use super::limits::Limits;
-use crate::wire::{SIGNATURE, WITHIN_MS};
+use crate::wire::{LEFT_MS, SIGNATURE, WITHIN_MS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -54,6 +54,7 @@ pub(crate) struct Head<'a> {
     pub(crate) expects_continue: bool,
     pub(crate) body_len: usize,
     pub(crate) within: Option<Duration>,
+    pub(crate) left: Option<Duration>,
     pub(crate) conditions: Conditions<'a>,
     pub(crate) credentials: Credentials<'a>,
     /// Length of the head in the buffer.
@@ -110,6 +111,7 @@ pub(crate) fn parse<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Option<Head
         expects_continue: fields.expects_continue && is_1_1 && fields.body_len.is_some(),
         body_len: fields.body_len.unwrap_or(0),
         within: fields.within,
+        left: fields.left,
         conditions: fields.conditions,
         credentials: fields.credentials,
         len,
@@ -156,6 +158,7 @@ struct Fields<'a> {
     expects_continue: bool,
     body_len: Option<usize>,
     within: Option<Duration>,
+    left: Option<Duration>,
     conditions: Conditions<'a>,
     credentials: Credentials<'a>,
 }
@@ -183,7 +186,9 @@ impl<'a> Fields<'a> {
             } else if is("host") {
                 fields.hosts += 1;
             } else if is(WITHIN_MS) {
-                fields.within = Some(within(header.value)?);
+                fields.within = Some(millis(header.value)?);
+            } else if is(LEFT_MS) {
+                fields.left = Some(millis(header.value)?);
             } else if is("authorization") {
                 fields.credentials.authorization =
                     once(fields.credentials.authorization, header.value)?;
@@ -228,9 +233,9 @@ fn body_len(value: &[u8], limits: &Limits) -> Result<usize, Refusal> {
         .ok_or(refuse(413, "the body is over the limit"))
 }
 
-fn within(value: &[u8]) -> Result<Duration, Refusal> {
+fn millis(value: &[u8]) -> Result<Duration, Refusal> {
     let millis = digits(value).filter(|_| value.iter().all(u8::is_ascii_digit));
-    let millis = millis.ok_or(refuse(400, "Larder-Within-Ms is not a number"))?;
+    let millis = millis.ok_or(refuse(400, "a time in milliseconds is not a number"))?;
     Ok(Duration::from_millis(millis as u64))
 }
 
@@ -278,11 +283,13 @@ mod tests {
 
     #[test]
     fn a_plain_get_is_read() {
-        let text = "GET /_larder/g/k%2F1 HTTP/1.1\r\nHost: h\r\nLarder-Within-Ms: 250\r\n\r\nGET";
+        let text = "GET /_larder/g/k%2F1 HTTP/1.1\r\nHost: h\r\nLarder-Within-Ms: 250\r\n\
+                    Larder-Left-Ms: 900\r\n\r\nGET";
         let head = read(text).unwrap().unwrap();
         assert_eq!((head.method, head.target), (Method::Get, "/_larder/g/k%2F1"));
         assert_eq!((head.keep_alive, head.body_len, head.len), (true, 0, text.len() - 3));
-        assert_eq!(head.within, Some(Duration::from_millis(250)));
+        let times = [250, 900].map(|millis| Some(Duration::from_millis(millis)));
+        assert_eq!([head.within, head.left], times);
     }
 
     #[test]
@@ -347,6 +354,7 @@ mod tests {
             (with("Expect: the-unexpected\r\n"), 417),
             (with("Larder-Within-Ms: soon\r\n"), 400),
             (with("Larder-Within-Ms: +5\r\n"), 400),
+            (with("Larder-Left-Ms: later\r\n"), 400),
             (with(&"X: y\r\n".repeat(65)), 431),
             (with(&format!("X: {}\r\n", "y".repeat(16 << 10))), 431),
         ] {

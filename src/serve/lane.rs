@@ -27,7 +27,7 @@ use crate::clock::deadline_after;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::wire::{ERROR_CODE, WITHIN_MS, code};
+use crate::wire::{ERROR_CODE, LEFT_MS, WITHIN_MS, code};
 use server::Server;
 use shares::{Place, Shares};
 
@@ -116,6 +116,9 @@ impl Lane {
     pub(crate) fn call(&self, request: &Request<'_>, terms: &Terms<'_>) -> Option<Answer> {
         let lease = self.draw(terms).filter(|_| Instant::now() < terms.deadline);
         let Some(mut lease) = lease else {
+            if request.comes_again() && Instant::now() >= terms.deadline {
+                return Some(busy(self.name));
+            }
             self.meters.lane_shed.add_one();
             return Some(overloaded(self.name));
         };
@@ -268,6 +271,7 @@ fn ping(mut stream: UnixStream) -> io::Result<UnixStream> {
         method: Method::Get,
         target: PING,
         within: None,
+        left: None,
         conditions: Conditions::default(),
         body: Vec::new(),
     };
@@ -284,9 +288,10 @@ fn exchange(
     within: Duration,
 ) -> io::Result<Answer> {
     let millis = within.as_millis();
+    let left = request.left.filter(|_| request.comes_again()).unwrap_or(within).as_millis();
     let mut bytes = format!(
         "{} {} HTTP/1.1\r\nHost: larder\r\n{ID}: {id}\r\n{WITHIN_MS}: {millis}\r\n\
-         Content-Length: {}\r\n\r\n",
+         {LEFT_MS}: {left}\r\nContent-Length: {}\r\n\r\n",
         request.method.name(),
         request.target,
         request.body.len()
@@ -356,6 +361,12 @@ fn parse_answer(bytes: &[u8]) -> io::Result<Option<AnswerHead>> {
     let body_len = body_len.or((!answer.may_have_body()).then_some(0));
     let body_len = body_len.ok_or_else(|| malformed("no length"))?;
     Ok(Some(AnswerHead { answer, id, head_len, body_len }))
+}
+
+/// For a caller that comes again: the node lives, and has no worker free.
+fn busy(name: &str) -> Answer {
+    let line = format!("no worker of the {name} lane was free in time");
+    Answer::text(504, line).with(ERROR_CODE, code::LOADING)
 }
 
 fn overloaded(name: &str) -> Answer {

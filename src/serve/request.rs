@@ -15,8 +15,17 @@ pub(crate) struct Request<'a> {
     pub(crate) target: &'a str,
     /// How long the caller waits for the answer, when it said so.
     pub(crate) within: Option<Duration>,
+    /// How long it will come again for the answer if it is not there by then.
+    pub(crate) left: Option<Duration>,
     pub(crate) conditions: Conditions<'a>,
     pub(crate) body: Vec<u8>,
+}
+
+impl Request<'_> {
+    /// Whether the caller only wants to hear early that its answer will take longer.
+    pub(crate) fn comes_again(&self) -> bool {
+        self.within.zip(self.left).is_some_and(|(within, left)| left > within)
+    }
 }
 
 /// What a [`Service`] makes of a request without waiting for work of its own.

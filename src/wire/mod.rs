@@ -22,6 +22,10 @@ pub(crate) use writes::{
 /// The header in which a caller says how many milliseconds it waits for an answer.
 pub(crate) const WITHIN_MS: &str = "Larder-Within-Ms";
 
+/// The header in which it says how many milliseconds it has in all: when they are more, it comes
+/// again if the answer is that its key is being loaded.
+pub(crate) const LEFT_MS: &str = "Larder-Left-Ms";
+
 /// The header in which a node signs what it asks.
 pub(crate) const SIGNATURE: &str = "Larder-Auth";
 

@@ -16,7 +16,7 @@ use crate::serve::conditional::Conditions;
 use crate::serve::head::Method;
 use crate::serve::request::{Request, Service};
 use crate::sync::{Mutex, start};
-use crate::wire::WITHIN_MS;
+use crate::wire::{LEFT_MS, WITHIN_MS};
 
 /// A tiny_http server with its workers, which end when it is dropped.
 pub(super) struct Server {
@@ -95,8 +95,8 @@ fn serve(mut request: tiny_http::Request, service: &dyn Service) {
     let answer = if request.url() == PING {
         Ok(Answer::text(200, "pong"))
     } else {
-        let within = private_header(&request, WITHIN_MS).and_then(|ms| ms.parse().ok());
-        read_lane_request(&mut request, within.map(Duration::from_millis)).map(|read| {
+        let [within, left] = [WITHIN_MS, LEFT_MS].map(|name| millis(&request, name));
+        read_lane_request(&mut request, within, left).map(|read| {
             catch_unwind(AssertUnwindSafe(|| service.work(&read)))
                 .unwrap_or_else(|_| Answer::text(500, "the request's worker panicked"))
         })
@@ -111,9 +111,14 @@ fn private_header(request: &tiny_http::Request, name: &'static str) -> Option<St
     Some(header.value.as_str().to_owned())
 }
 
+fn millis(request: &tiny_http::Request, name: &'static str) -> Option<Duration> {
+    private_header(request, name)?.parse().ok().map(Duration::from_millis)
+}
+
 fn read_lane_request(
     request: &mut tiny_http::Request,
     within: Option<Duration>,
+    left: Option<Duration>,
 ) -> io::Result<Request<'_>> {
     let method = Method::from_name(request.method().as_str());
     let method = method.ok_or_else(|| io::Error::other("a method that the gate refuses"))?;
@@ -121,7 +126,7 @@ fn read_lane_request(
     request.as_reader().read_to_end(&mut body)?;
     // The gate sees to the conditions: answers of a lane are shared.
     let conditions = Conditions::default();
-    Ok(Request { method, target: request.url(), within, conditions, body })
+    Ok(Request { method, target: request.url(), within, left, conditions, body })
 }
 
 /// One write: tiny_http's own way of responding makes many of them.

@@ -50,7 +50,7 @@ fn bench_with(limits: Limits) -> Bench {
 
 fn request(method: Method, target: &str) -> Request<'_> {
     let conditions = Conditions::default();
-    Request { method, target, within: None, conditions, body: Vec::new() }
+    Request { method, target, within: None, left: None, conditions, body: Vec::new() }
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
@@ -166,6 +166,27 @@ fn more_requests_than_may_wait_are_shed_at_once() {
         assert_eq!(held.join().unwrap().status, 200);
     });
     assert_eq!(lane.meters.lane_shed.get(), 1);
+}
+
+#[test]
+fn who_comes_again_hears_in_time_that_no_worker_was_free() {
+    let Bench { lane, begun, release } = bench(1);
+    thread::scope(|scope| {
+        let held = scope.spawn(|| lane.ask(HELD));
+        begun.recv_timeout(PATIENCE).unwrap();
+        let within = Duration::from_millis(1);
+        let (deadline, gone) = (Instant::now() + within, &|| false);
+        let plain = request(Method::Get, "/1");
+        for (left, status) in [(Some(PATIENCE), 504), (Some(within), 503), (None, 503)] {
+            let request = Request { within: Some(within), left, ..plain.clone() };
+            let answer = lane.call(&request, &Terms { deadline, share: None, gone }).unwrap();
+            assert_eq!(answer.status, status, "{left:?}");
+            assert_eq!(answer.lines.contains("Larder-Error: loading\r\n"), status == 504);
+        }
+        release.send(()).unwrap();
+        assert_eq!(held.join().unwrap().status, 200);
+    });
+    assert_eq!(lane.meters.lane_shed.get(), 2);
 }
 
 #[test]
