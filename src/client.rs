@@ -3,15 +3,20 @@
 //! One agent for each peer, because ureq's pool of connections has one lock and a search that
 //! is linear in the hosts.
 
+pub(crate) mod admission;
+mod ask;
+mod breaker;
 mod secure;
 mod transport;
+pub(crate) mod timer;
+mod wait;
 mod write;
 
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -24,9 +29,15 @@ use crate::peer::{Peer, PeerError};
 use crate::serve::Limits;
 use crate::sync::Mutex;
 use crate::tls::Tls;
-use crate::wire::{self, Answers, Dialect, ERROR_CODE, Refused, Spec};
+use crate::wire::{self, Answers, Dialect, Spec};
+use admission::Admission;
+pub(crate) use admission::Suspects;
+use ask::timer;
+use breaker::Position;
 use secure::Secure;
+use timer::Timer;
 use transport::Tcp;
+use wait::Wait;
 pub(crate) use write::Epochs;
 
 /// Bytes of a peer's answer beyond the value itself, at most.
@@ -36,11 +47,11 @@ const IDLE_AGE: Duration = Duration::from_secs(20);
 const INPUT_BUFFER_BYTES: usize = 64 << 10;
 /// How long a name's addresses are used before they are looked up again.
 const ADDRESS_AGE: Duration = Duration::from_secs(10);
-/// A peer asked to answer within less than this may well answer too early.
-const SHORT: Duration = Duration::from_millis(20);
 
 /// [`wire::WITHIN_MS`], as ureq has names.
 const WITHIN: http::HeaderName = http::HeaderName::from_static("larder-within-ms");
+/// [`LEFT_MS`](wire::LEFT_MS), likewise.
+const LEFT: http::HeaderName = http::HeaderName::from_static("larder-left-ms");
 /// [`SIGNATURE`](wire::SIGNATURE), likewise.
 const SIGNATURE: http::HeaderName = http::HeaderName::from_static("larder-auth");
 
@@ -57,6 +68,7 @@ pub(crate) struct Access {
     /// None in the clear.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) suspects: Arc<Suspects>,
 }
 
 /// Another node, reached over HTTP.
@@ -68,18 +80,26 @@ pub(crate) struct HttpPeer {
     spec: &'static Spec,
     agent: Agent,
     signer: Option<Arc<dyn Sign>>,
+    connect: Duration,
     call: Duration,
+    /// The times that requests have unless the peer is slow or the caller in a hurry.
+    usual: (Duration, Duration),
     max_body: usize,
-    health: AtomicU8,
+    admission: Admission,
+    tried: AtomicBool,
     epochs: Arc<dyn Epochs>,
 }
 
-/// What the last call to a peer told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
-    Untried,
-    Up,
-    Failing,
+/// A peer as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PeerHealth {
+    pub(crate) state: &'static str,
+    pub(crate) is_open: bool,
+    /// Calls under way.
+    pub(crate) calls: u64,
+    /// Calls that were not made because too many were under way.
+    pub(crate) calls_shed: u64,
+    pub(crate) breaker_opens: u64,
 }
 
 impl HttpPeer {
@@ -92,8 +112,9 @@ impl HttpPeer {
         access: &Access,
         epochs: Arc<dyn Epochs>,
     ) -> Result<Self> {
-        let tls = access.tls.as_ref();
+        let (tls, suspects) = (access.tls.as_ref(), Arc::clone(&access.suspects));
         let host_and_port = Scheme::of(tls).host_and_port(url)?;
+        let usual = Wait::usual(dialect.spec().nodes, limits.peer_call);
         let config = Agent::config_builder()
             // Settings of the environment are for the outside world, not for peers.
             .proxy(None)
@@ -102,8 +123,9 @@ impl HttpPeer {
             .user_agent("")
             .accept("")
             .accept_encoding("")
-            .timeout_connect(Some(limits.peer_connect))
-            .timeout_global(Some(limits.peer_call))
+            .timeout_connect(Some(usual.0.min(limits.peer_connect)))
+            .timeout_recv_response(Some(usual.0))
+            .timeout_global(Some(usual.1))
             .max_idle_connections(limits.lane_workers)
             .max_idle_connections_per_host(limits.lane_workers)
             .max_idle_age(IDLE_AGE.min(limits.idle_timeout / 2))
@@ -120,9 +142,12 @@ impl HttpPeer {
             spec: dialect.spec(),
             agent: Agent::with_parts(config, connector, addresses),
             signer: access.signer.clone(),
+            connect: limits.peer_connect,
             call: limits.peer_call,
+            usual,
             max_body: limits.body_bytes.saturating_add(FRAME_BYTES),
-            health: AtomicU8::new(Health::Untried as u8),
+            admission: Admission::new(limits.peer_calls, timer(limits), suspects),
+            tried: AtomicBool::new(false),
             epochs,
         })
     }
@@ -136,51 +161,27 @@ impl HttpPeer {
         self.spec.writes.contains(&wire::Write::Told)
     }
 
-    pub(crate) fn health(&self) -> Health {
-        match self.health.load(Ordering::Relaxed) {
-            up if up == Health::Up as u8 => Health::Up,
-            failing if failing == Health::Failing as u8 => Health::Failing,
-            _ => Health::Untried,
+    pub(crate) fn health(&self) -> PeerHealth {
+        let seen = self.admission.seen();
+        let state = match seen.position {
+            Position::Open => "open",
+            Position::HalfOpen => "half-open",
+            Position::Closed if seen.failing => "failing",
+            Position::Closed if self.tried.load(Ordering::Relaxed) => "up",
+            Position::Closed => "untried",
+        };
+        PeerHealth {
+            state,
+            is_open: self.is_open(),
+            calls: seen.calls as u64,
+            calls_shed: seen.shed,
+            breaker_opens: seen.opens,
         }
     }
 
-    fn ask(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
-        let started = Instant::now();
-        let budget = deadline.saturating_duration_since(started).min(self.call);
-        // The peer is to say that it is still loading before this call is given up.
-        let within = budget * 3 / 4;
-        let uri = self.uri(group, key).map_err(|error| self.failed(error))?;
-        let response = match self.send(&uri, within, budget) {
-            // The peer closed a pooled connection just when it was used; it has not answered,
-            // and a get does no harm twice.
-            Err(error) if is_cut(&error) => {
-                let rest = budget.saturating_sub(started.elapsed());
-                self.send(&uri, within.min(rest * 3 / 4), rest)
-            }
-            sent => sent,
-        };
-        let response = response.map_err(|error| match error {
-            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => self.bad(error),
-            error => self.failed(error),
-        })?;
-        let (head, body) = response.into_parts();
-        let body = self.read(&head, body)?;
-        if head.status == 200 {
-            let answer = wire::decode(self.spec, group, key, body);
-            let (loaded, epoch) = answer.map_err(|error| self.bad(error))?;
-            if self.is_told() && !self.epochs.hear(group, epoch) {
-                return Err(self.failed("the value is from before a purge"));
-            }
-            return Ok(loaded);
-        }
-        let code = head.headers.get(ERROR_CODE).and_then(|value| value.to_str().ok());
-        let refused =
-            Refused { status: head.status.as_u16(), code, text: &String::from_utf8_lossy(&body) };
-        let error = wire::error_from_wire(self.spec, &self.url, group, key, refused);
-        if error == PeerError::StillLoading && within > SHORT && started.elapsed() < within / 2 {
-            return Err(self.failed("says that it is still loading, without having waited"));
-        }
-        Err(error)
+    /// Whether the breaker is open, so that the peer is not asked for keys at present.
+    pub(crate) fn is_open(&self) -> bool {
+        self.admission.is_open()
     }
 
     /// A key's address, with the epoch behind it where there are epochs.
@@ -198,25 +199,28 @@ impl HttpPeer {
         Ok(parts.try_into()?)
     }
 
-    fn send(
-        &self,
-        uri: &http::Uri,
-        within: Duration,
-        budget: Duration,
-    ) -> Result<http::Response<Body>, ureq::Error> {
+    fn send(&self, uri: &http::Uri, wait: &Wait) -> Result<http::Response<Body>, ureq::Error> {
         let mut request = http::Request::new(());
         *request.uri_mut() = uri.clone();
-        request.headers_mut().insert(WITHIN, (within.as_millis() as u64).into());
+        let headers = request.headers_mut();
+        headers.insert(WITHIN, (wait.within.as_millis() as u64).into());
+        if wait.comes_again() {
+            headers.insert(LEFT, (wait.left.as_millis() as u64).into());
+        }
         if let Some(signer) = &self.signer {
             let target = uri.path_and_query().map_or("/", |target| target.as_str());
             let signature = signer.sign("GET", target, &self.url, b"");
             let signature = signature.try_into().map_err(http::Error::from)?;
-            request.headers_mut().insert(SIGNATURE, signature);
+            headers.insert(SIGNATURE, signature);
         }
-        // A request with settings of its own takes a copy of all the agent's.
-        if budget != self.call {
+        // A request with times of its own takes a copy of all the agent's settings.
+        if (wait.head, wait.whole) != self.usual {
             let config = self.agent.configure_request(request);
-            request = config.timeout_global(Some(budget)).build();
+            request = config
+                .timeout_connect(Some(wait.head.min(self.connect)))
+                .timeout_recv_response(Some(wait.head))
+                .timeout_global(Some(wait.whole))
+                .build();
         }
         self.agent.run(request)
     }
@@ -271,13 +275,7 @@ impl Peer for HttpPeer {
     }
 
     fn get(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
-        let answer = self.ask(group, key, deadline);
-        let health = match answer {
-            Err(PeerError::Failed(_) | PeerError::BadAnswer(_)) => Health::Failing,
-            _ => Health::Up,
-        };
-        self.health.store(health as u8, Ordering::Relaxed);
-        answer
+        self.ask_until(group, key, deadline)
     }
 }
 
@@ -294,15 +292,6 @@ fn length(head: &http::response::Parts) -> Result<Option<usize>, String> {
     }
     let length = field(http::header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     length.map(Some).ok_or_else(|| "the answer has no Content-Length".to_owned())
-}
-
-/// Whether the connection ended before anything was answered.
-fn is_cut(error: &ureq::Error) -> bool {
-    let ureq::Error::Io(error) = error else { return false };
-    matches!(
-        error.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-    )
 }
 
 /// How peers are spoken to; one way for all of them, so that none is ever reached in the clear
@@ -402,11 +391,13 @@ const fn resolved_capacity() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::WITHIN_MS;
+    use crate::wire::{LEFT_MS, WITHIN_MS};
 
     #[test]
     fn the_time_of_a_call_is_told_in_the_header_that_peers_read() {
-        assert_eq!(WITHIN, WITHIN_MS);
+        assert_eq!((WITHIN.as_str(), LEFT.as_str()), ("larder-within-ms", "larder-left-ms"));
+        assert!(WITHIN_MS.eq_ignore_ascii_case(WITHIN.as_str()));
+        assert!(LEFT_MS.eq_ignore_ascii_case(LEFT.as_str()));
         assert_eq!(SIGNATURE, wire::SIGNATURE);
     }
 

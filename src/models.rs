@@ -14,6 +14,7 @@
 mod flights;
 mod gets;
 mod jobs;
+mod peers;
 mod rounds;
 mod stale;
 mod stores;
@@ -118,6 +119,12 @@ models! {
         NoSecondRound;
     rounds::a_set_does_not_outlive_a_removal_that_came_after_it:
         PutBlindly;
+    peers::one_call_at_a_time_probes_a_peer_that_is_away:
+        ProbeInACrowd ProbeIsForgotten;
+    peers::no_more_calls_to_a_peer_are_under_way_than_may:
+        EnterInTwoSteps;
+    peers::not_all_peers_are_blamed_at_once:
+        AccuseInTwoSteps;
     stores::filling_a_small_budget_never_passes_it:
         ReserveInTwoSteps ReplacedKeepsBytes GrowUnreserved;
     stores::a_lower_budget_holds_when_it_has_been_set:

@@ -87,6 +87,14 @@ mutants! {
     LeaveTheQueue,
     /// `loaders`: the idle threads are not told of the end.
     CloseQuietly,
+    /// `client`: while one call probes a peer, others are let through as well.
+    ProbeInACrowd,
+    /// `client`: a probe that ended without telling anything keeps its place.
+    ProbeIsForgotten,
+    /// `client`: calls are counted, and then one more is let in.
+    EnterInTwoSteps,
+    /// `client`: silent peers are counted, and then one more is blamed.
+    AccuseInTwoSteps,
 }
 
 #[cfg(not(shuttle))]

@@ -29,17 +29,27 @@ pub enum PeerError {
     Answered(Error),
     /// The peer is alive and still loading; it may be asked again.
     StillLoading,
-    /// No answer: refused, cut off or too slow. The key is loaded here.
+    /// No answer: refused, cut off or too slow. The next node is asked, or the key loaded here.
     Failed(Error),
-    /// An answer that cannot be believed: damaged, cut, or one to another key. The key is loaded
-    /// here.
+    /// An answer that cannot be believed: damaged, cut, or one to another key. As with
+    /// [`Failed`](Self::Failed).
     BadAnswer(Error),
+    /// The peer was not asked: it has failed just before, or too many calls to it are under way.
+    /// The next node is asked.
+    NotAsked,
 }
 
 /// Says which peer owns a key.
 pub trait PeerPicker: Send + Sync {
     /// The key's owner, or none when that is this node.
     fn pick(&self, key: &str) -> Option<Arc<dyn Peer>>;
+
+    /// Who stands in for the owner of `key`: the `nth` node after it, the first being 1. None when
+    /// that is this node, or there is none: the key is loaded here then.
+    fn pick_after(&self, key: &str, nth: usize) -> Option<Arc<dyn Peer>> {
+        let _ = (key, nth);
+        None
+    }
 }
 
 /// A picker for a node that stands alone: it never finds a peer.

@@ -26,6 +26,7 @@ pub(crate) struct Counters {
     pub(crate) cache_hits: Counter,
     pub(crate) peer_loads: Counter,
     pub(crate) peer_errors: Counter,
+    pub(crate) successor_loads: Counter,
     pub(crate) loads: Counter,
     pub(crate) loads_deduped: Counter,
     pub(crate) local_loads: Counter,
@@ -61,8 +62,11 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Keys got from a peer.
     pub peer_loads: u64,
-    /// Peers asked that gave no valid answer; each such key was loaded here.
+    /// Peers asked that gave no valid answer; the key was then got from the next node on the
+    /// ring, or loaded here.
     pub peer_errors: u64,
+    /// Keys got from a peer that stood in for their owner.
+    pub successor_loads: u64,
     /// Gets that were not in a cache.
     pub loads: u64,
     /// Loads that were carried out, after singleflight.
@@ -160,6 +164,7 @@ impl Counters {
             cache_hits: self.cache_hits.get(),
             peer_loads: self.peer_loads.get(),
             peer_errors: self.peer_errors.get(),
+            successor_loads: self.successor_loads.get(),
             loads: self.loads.get(),
             loads_deduped: self.loads_deduped.get(),
             local_loads: self.local_loads.get(),

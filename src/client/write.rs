@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use ureq::http;
 
-use super::{HttpPeer, SIGNATURE, WITHIN, is_cut};
+use super::ask::is_cut;
+use super::{HttpPeer, SIGNATURE, WITHIN};
 use crate::error::Error;
 use crate::peer::PeerError;
 use crate::serve::Method;
@@ -41,9 +42,13 @@ impl HttpPeer {
             let request = request.uri(self.at(target)?);
             if body.is_empty() {
                 let request = self.agent.configure_request(request.body(())?);
+                let request = request.timeout_connect(Some(self.connect));
+                let request = request.timeout_recv_response(Some(budget));
                 self.agent.run(request.timeout_global(Some(budget)).build())
             } else {
                 let request = self.agent.configure_request(request.body(body)?);
+                let request = request.timeout_connect(Some(self.connect));
+                let request = request.timeout_recv_response(Some(budget));
                 self.agent.run(request.timeout_global(Some(budget)).build())
             }
         };

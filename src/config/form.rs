@@ -56,6 +56,7 @@ pub(super) struct LimitsForm {
     peer_connect: Duration,
     #[serde(deserialize_with = "time")]
     peer_call: Duration,
+    peer_calls: usize,
 }
 
 /// [`TlsConfig`], likewise.
@@ -189,6 +190,7 @@ mod tests {
             head_bytes = "8KiB"
             lane_workers_per_group = 3
             peer_call = "500ms"
+            peer_calls = 8
         "#;
         let pages = GroupConfig {
             origin: "dir:/srv/pages".to_owned(),
@@ -208,6 +210,7 @@ mod tests {
             head_bytes: 8 << 10,
             lane_workers_per_group: Some(3),
             peer_call: Duration::from_millis(500),
+            peer_calls: 8,
             ..Limits::default()
         };
         let groups = [("pages".to_owned(), pages)].into();

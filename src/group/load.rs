@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::stand_in::Asking;
 use super::{Asker, Fetched, GetterThread, Group, Source};
 use crate::error::{BoxError, Error, NotFound, Result};
 use crate::flight::{Landing, Leader, Role, Waiter};
 use crate::getter::Loaded;
 use crate::loaders;
 use crate::mutant::{self, Mutant};
-use crate::peer::{Peer, PeerError};
+use crate::peer::Peer;
 use crate::store::{Left, Which};
 use crate::sync;
 
@@ -21,9 +22,6 @@ const HOT_PER_MINUTE: u32 = 10;
 
 /// Of peers that do not tell the rate, one in so many values is kept, as in groupcache.
 const HOT_ONE_IN: u32 = 10;
-
-/// Less time than this is not worth another call to a peer.
-const MOMENT: Duration = Duration::from_millis(20);
 
 /// How long a load that waits for its turn is still wanted by a peer that comes again for it.
 const RETURN: Duration = Duration::from_millis(500);
@@ -121,37 +119,22 @@ impl Group {
             return Some(Ok(hit));
         }
         let started = Instant::now();
-        // What comes this close to the deadline comes too late: a call so short tells nothing
-        // of the peer, and a load begun here could only be a second one.
-        let late = deadline - MOMENT.min(deadline.saturating_duration_since(started) / 8);
-        // Half of the time is for the peer: should it be dead, the other half is for loading
-        // here. Once it has said that it is loading it is not dead, and gets what is left.
-        let mut until = started + deadline.saturating_duration_since(started) / 2;
-        loop {
-            let answer = owner.get(self.name(), key, until);
-            if matches!(answer, Err(PeerError::BadAnswer(_))) {
-                self.inner.counters.peer_bad_answers.add_one();
+        match self.ask_in_turn(owner, key, deadline) {
+            Asking::Loaded(loaded) => Some(Ok(self.land_copy(leader, key, loaded))),
+            Asking::Answered(error) => {
+                self.inner.counters.loads_deduped.add_one();
+                leader.land(Asked::Answered(Err(error.clone())), |_| ());
+                Some(Err(error))
             }
-            match answer {
-                Ok(loaded) => return Some(Ok(self.land_copy(leader, key, loaded))),
-                Err(PeerError::Answered(error)) => {
-                    self.inner.counters.loads_deduped.add_one();
-                    leader.land(Asked::Answered(Err(error.clone())), |_| ());
-                    return Some(Err(error));
-                }
-                // Only this caller's time is over: losing the flight lets a waiter lead.
-                Err(_) if Instant::now() >= late => {
-                    self.inner.counters.loads_deduped.add_one();
-                    return Some(Err(self.too_late(key, started)));
-                }
-                // The peer is alive and its origin slow: a load here would be a second one.
-                Err(PeerError::StillLoading) => until = deadline,
-                // The load is carried out, and counted, when the getter is called.
-                Err(PeerError::Failed(_) | PeerError::BadAnswer(_)) => {
-                    self.inner.counters.peer_errors.add_one();
-                    leader.land(Asked::Failed, |_| ());
-                    return None;
-                }
+            // Only this caller's time is over: losing the flight lets a waiter lead.
+            Asking::TooLate => {
+                self.inner.counters.loads_deduped.add_one();
+                Some(Err(self.too_late(key, started)))
+            }
+            // The load is carried out, and counted, when the getter is called.
+            Asking::Failed => {
+                leader.land(Asked::Failed, |_| ());
+                None
             }
         }
     }
@@ -255,7 +238,8 @@ impl Group {
             Ok(_) => counters.local_loads.add_one(),
             Err(_) => counters.local_load_errs.add_one(),
         }
-        let left = leader.land(result, |result| self.keep_outcome(key, result));
+        let stands_in = self.stands_in(key);
+        let left = leader.land(result, |result| self.keep_outcome(key, result, stands_in));
         match left {
             Some(left) => self.tell(left),
             None => counters.overdue_loads.add_one(),

@@ -9,6 +9,7 @@ mod options;
 mod outage;
 mod rate;
 mod stale;
+mod stand_in;
 mod told;
 mod warm;
 mod writes;

@@ -67,6 +67,7 @@ pub struct GroupOptions {
     pub(super) not_found_ttl: Duration,
     pub(super) error_ttl: Duration,
     pub(super) hot_ttl: Duration,
+    pub(super) successor_ttl: Duration,
     pub(super) on_evict: Option<OnEvict>,
     pub(super) clock: Clock,
 }
@@ -93,6 +94,7 @@ impl GroupOptions {
             not_found_ttl: Duration::ZERO,
             error_ttl: Duration::ZERO,
             hot_ttl: Duration::from_secs(60),
+            successor_ttl: Duration::from_secs(10),
             on_evict: None,
             clock: Clock::monotonic(),
         }
@@ -208,6 +210,15 @@ impl GroupOptions {
         Self { clock, ..self }
     }
 
+    /// How long this node keeps what it has loaded in place of the key's owner, which had failed.
+    /// Defaults to 10 s.
+    ///
+    /// The owner is asked again when it is back; until this time is over a node may still hold a
+    /// copy from before.
+    pub fn successor_ttl(self, successor_ttl: Duration) -> Self {
+        Self { successor_ttl, ..self }
+    }
+
     /// Calls `listener` with key, value and cause whenever an entry leaves the cache.
     ///
     /// It runs on the thread that made the entry leave, after the fact and with no lock held,
@@ -262,6 +273,7 @@ impl fmt::Debug for GroupOptions {
             .field("not_found_ttl", &self.not_found_ttl)
             .field("error_ttl", &self.error_ttl)
             .field("hot_ttl", &self.hot_ttl)
+            .field("successor_ttl", &self.successor_ttl)
             .field("on_evict", &self.on_evict.is_some())
             .finish()
     }

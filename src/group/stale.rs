@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::flight::Role;
 use crate::getter::Loaded;
 use crate::mutant::{self, Mutant};
-use crate::store::{Left, Look, RemovalCause, Which};
+use crate::store::{Left, Look, RemovalCause};
 use crate::sync;
 
 /// How long it is remembered that a value is too large: it is not to be loaded again and again.
@@ -142,11 +142,16 @@ impl Group {
     }
 
     /// What a load brought, put where later gets find it.
-    pub(super) fn keep_outcome(&self, key: &str, outcome: &Result<Fetched>) -> Left {
+    pub(super) fn keep_outcome(
+        &self,
+        key: &str,
+        outcome: &Result<Fetched>,
+        stands_in: bool,
+    ) -> Left {
         match outcome {
             Ok(fetched) => {
                 self.inner.outage.end();
-                self.keep(Which::Main, key, fetched)
+                self.keep_loaded(key, fetched, stands_in)
             }
             Err(error) => self.keep_error(key, error),
         }

@@ -164,7 +164,8 @@ impl HttpPoolBuilder {
         let (peer_meters, api_meters) = (Arc::default(), Arc::default());
         let spec = self.dialect.spec();
         let auth = Auth::new(self.auth, spec, &own_url, &peer_meters, &api_meters)?;
-        let access = Access { tls: peer_tls.clone(), signer: auth.signer() };
+        let (tls, signer) = (peer_tls.clone(), auth.signer());
+        let access = Access { tls, signer, ..Access::default() };
         let peers = Peers::new(own_url, self.dialect, self.limits.clone(), access)?;
         let peers = Arc::new(peers);
         if let Some(urls) = self.peers {

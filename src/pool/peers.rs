@@ -1,6 +1,8 @@
 //! The peers' side of a pool: the ring with a client to each node on it, and what peers are
 //! served.
 
+mod pick;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Write};
@@ -14,12 +16,11 @@ use super::cluster::Writes;
 use super::failure::failure;
 use super::settle::{Log, Missed};
 use super::{Shared, gets, groups, writes};
-use crate::client::{self, Access, Health, HttpPeer, Scheme};
+use crate::client::{self, Access, HttpPeer, PeerHealth, Scheme};
 use crate::error::{Error, Result};
 use crate::fresh::What;
 use crate::getter::Loaded;
 use crate::group::{Asker, Fetched, Group};
-use crate::peer::{Peer, PeerError, PeerPicker};
 use crate::ring::Ring;
 use crate::serve::{
     Answer, Asked, AtOnce, Conditions, Credentials, Guard, Limits, Method, Request, Service,
@@ -45,12 +46,6 @@ pub(super) struct Peers {
 /// The epochs of the pool's groups, once there is a pool.
 #[derive(Debug, Default)]
 struct Epochs(OnceCell<Weak<Shared>>);
-
-/// A peer that has to be told what it missed before it is asked.
-struct Behind {
-    peer: Arc<HttpPeer>,
-    writes: Option<Arc<Writes>>,
-}
 
 /// One list of peers: built once, swapped whole.
 struct View {
@@ -162,6 +157,7 @@ impl Peers {
         let (limits, access, epochs) = (&self.limits, &self.access, &self.epochs);
         let (own, old_view) = (&self.own_url, Some(&**old));
         let view = View::new(own, urls, self.dialect, limits, access, epochs, old_view)?;
+        access.suspects.set_peers(view.urls.len() - 1);
         log.change(&old.urls, &view.urls);
         self.any_behind.store(!log.behind().is_empty(), Ordering::SeqCst);
         self.view.store(Arc::new(view));
@@ -183,7 +179,7 @@ impl Peers {
     }
 
     /// Each node of the ring with what is known of it; nothing of this node itself.
-    pub(super) fn health(&self) -> Vec<(String, Option<Health>)> {
+    pub(super) fn health(&self) -> Vec<(String, Option<PeerHealth>)> {
         let view = self.view.load();
         let health = view.clients.iter().map(|client| client.as_ref().map(|peer| peer.health()));
         view.urls.iter().cloned().zip(health).collect()
@@ -231,19 +227,6 @@ impl View {
     }
 }
 
-impl PeerPicker for Peers {
-    fn pick(&self, key: &str) -> Option<Arc<dyn Peer>> {
-        let view = self.view.load();
-        let owner = view.ring.owner(key.as_bytes())?;
-        let peer = view.clients[owner].clone()?;
-        if !self.any_behind() || !self.log.lock().is_behind(peer.url()) {
-            return Some(peer);
-        }
-        let writes = self.writes.get().and_then(Weak::upgrade);
-        Some(Arc::new(Behind { peer, writes }))
-    }
-}
-
 impl client::Epochs for Epochs {
     fn epoch(&self, group: &str) -> u64 {
         let pool = self.0.get().and_then(Weak::upgrade);
@@ -257,19 +240,6 @@ impl client::Epochs for Epochs {
         pool.is_none_or(|pool| {
             pool.groups.view().find(group).map_or(true, |group| group.hear_epoch(epoch))
         })
-    }
-}
-
-impl Peer for Behind {
-    fn name(&self) -> &str {
-        self.peer.url()
-    }
-
-    fn get(&self, group: &str, key: &str, deadline: Instant) -> Result<Loaded, PeerError> {
-        if let Some(writes) = &self.writes {
-            writes.settle(self.name(), deadline).map_err(PeerError::Failed)?;
-        }
-        self.peer.get(group, key, deadline)
     }
 }
 

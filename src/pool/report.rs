@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use crate::client::Health;
+use crate::client::PeerHealth;
 use crate::group::Group;
 use crate::serve::{Answer, ListenerStats};
 use crate::stats::{CacheStats, Stats};
@@ -23,6 +23,7 @@ const COUNTERS: &[Field<Stats>] = &[
     ("cache_hits", "Gets answered by a cache", |s| s.cache_hits),
     ("peer_loads", "Keys got from a peer", |s| s.peer_loads),
     ("peer_errors", "Peers asked in vain", |s| s.peer_errors),
+    ("successor_loads", "Keys got from a peer in place of their owner", |s| s.successor_loads),
     ("loads", "Gets that were not in a cache", |s| s.loads),
     ("loads_deduped", "Loads carried out after singleflight", |s| s.loads_deduped),
     ("local_loads", "Loads by the getter that gave a value", |s| s.local_loads),
@@ -78,6 +79,16 @@ const LISTENER_COUNTERS: &[Field<ListenerStats>] = &[
     ("lane_rebuilds", "Times the lane's server was built anew", |l| l.lane_rebuilds),
 ];
 
+const PEER_GAUGES: &[Field<PeerHealth>] = &[
+    ("up", "Whether the peer is asked: its breaker is closed", |p| u64::from(!p.is_open)),
+    ("calls", "Calls to the peer under way", |p| p.calls),
+];
+
+const PEER_COUNTERS: &[Field<PeerHealth>] = &[
+    ("calls_shed", "Calls that went elsewhere because too many were under way", |p| p.calls_shed),
+    ("breaker_opens", "Times that the peer was found to be failing", |p| p.breaker_opens),
+];
+
 const CACHE_GAUGES: &[Field<CacheStats>] = &[
     ("items", "Entries held", |c| c.items),
     ("bytes", "Bytes of memory held", |c| c.bytes),
@@ -100,12 +111,8 @@ const CACHE_COUNTERS: &[Field<CacheStats>] = &[
 
 /// `/stats`.
 pub(super) fn stats(shared: &Shared) -> Answer {
-    let peers: Vec<Value> = shared
-        .peers
-        .health()
-        .into_iter()
-        .map(|(url, health)| json!({"url": url, "state": state(health)}))
-        .collect();
+    let peers = shared.peers.health();
+    let peers: Vec<Value> = peers.iter().map(|(url, health)| peer_json(url, health)).collect();
     let groups = shared.groups.view();
     let groups: Map<String, Value> =
         groups.iter().map(|group| (group.name().to_owned(), group_json(group))).collect();
@@ -125,13 +132,13 @@ pub(super) fn stats(shared: &Shared) -> Answer {
     Answer::new(200, "application/json", format!("{body}\n").into())
 }
 
-fn state(health: Option<Health>) -> &'static str {
-    match health {
-        None => "self",
-        Some(Health::Untried) => "untried",
-        Some(Health::Up) => "up",
-        Some(Health::Failing) => "failing",
-    }
+/// Nothing is known of this node itself.
+fn peer_json(url: &str, health: &Option<PeerHealth>) -> Value {
+    let Some(health) = health else { return json!({"url": url, "state": "self"}) };
+    let mut json = json_of(PEER_GAUGES.iter().chain(PEER_COUNTERS), health);
+    json.insert("url".to_owned(), url.into());
+    json.insert("state".to_owned(), health.state.into());
+    json.into()
 }
 
 fn group_json(group: &Group) -> Value {
@@ -158,7 +165,10 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
     let groups = shared.groups.view();
     let groups = groups.iter().map(|g| (g.name().to_owned(), g.stats())).collect();
     let mut registry = Registry::with_prefix("larder");
-    registry.register_collector(Box::new(Snapshot { groups, listeners: listeners(shared) }));
+    let peers = shared.peers.health().into_iter();
+    let peers = peers.filter_map(|(url, health)| Some((url, health?))).collect();
+    let snapshot = Snapshot { groups, peers, listeners: listeners(shared) };
+    registry.register_collector(Box::new(snapshot));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => {
@@ -173,6 +183,7 @@ pub(super) fn metrics(shared: &Shared) -> Answer {
 #[derive(Debug)]
 struct Snapshot {
     groups: Vec<(String, Stats)>,
+    peers: Vec<(String, PeerHealth)>,
     listeners: [(&'static str, ListenerStats); 2],
 }
 
@@ -197,6 +208,10 @@ impl Collector for Snapshot {
         gauges(encoder, "", GAUGES, &groups)?;
         counters(encoder, "cache_", CACHE_COUNTERS, &caches)?;
         gauges(encoder, "cache_", CACHE_GAUGES, &caches)?;
+        let peers: Samples<'_, PeerHealth> =
+            self.peers.iter().map(|(url, health)| (vec![("peer", &**url)], health)).collect();
+        counters(encoder, "peer_", PEER_COUNTERS, &peers)?;
+        gauges(encoder, "peer_", PEER_GAUGES, &peers)?;
         counters(encoder, "listener_", LISTENER_COUNTERS, &listeners)?;
         gauges(encoder, "listener_", LISTENER_GAUGES, &listeners)
     }

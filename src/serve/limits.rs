@@ -53,7 +53,15 @@ pub struct Limits {
     pub peer_connect: Duration,
     /// Time for one call to a peer, connecting included. A peer that is still loading says so
     /// before, and is asked again. Defaults to 2 s.
+    ///
+    /// A peer that usually answers sooner is given up sooner: it is to say within a fortieth of
+    /// this (50 ms) that it is loading, and has between a fortieth and a quarter more, by how
+    /// late its answers have been. So on machines that are slow to answer this is to be longer.
+    /// Among Go nodes, which cannot say that they are loading, each call has all of it.
     pub peer_call: Duration,
+    /// Calls to one peer at once: so many threads wait for it at most, should it hang. What is
+    /// more goes to the next node on the ring at once. Defaults to 32.
+    pub peer_calls: usize,
 }
 
 impl Default for Limits {
@@ -75,6 +83,7 @@ impl Default for Limits {
             lane_workers_per_group: None,
             peer_connect: Duration::from_millis(300),
             peer_call: Duration::from_secs(2),
+            peer_calls: 32,
         }
     }
 }

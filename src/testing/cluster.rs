@@ -1,5 +1,7 @@
 //! Nodes on loopback.
 
+use std::time::Duration;
+
 use crate::error::Result;
 use crate::group::{Group, GroupOptions};
 use crate::pool::HttpPool;
@@ -16,6 +18,8 @@ pub struct Cluster {
 
 /// Enough for tests, and far fewer threads than a node in service has.
 const LANE_WORKERS: usize = 8;
+/// A busy machine is no failed peer.
+const PEER_CALL: Duration = Duration::from_secs(15);
 
 impl Cluster {
     /// Starts `n` nodes, each with a listener for peers and one for clients.
@@ -24,7 +28,8 @@ impl Cluster {
     ///
     /// As [`HttpPoolBuilder::start`](crate::HttpPoolBuilder::start).
     pub fn start(n: usize) -> Result<Self> {
-        Self::start_with(n, &Limits { lane_workers: LANE_WORKERS, ..Limits::default() })
+        let (lane_workers, peer_call) = (LANE_WORKERS, PEER_CALL);
+        Self::start_with(n, &Limits { lane_workers, peer_call, ..Limits::default() })
     }
 
     /// As [`start`](Self::start), with limits.

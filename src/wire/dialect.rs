@@ -76,6 +76,16 @@ pub(crate) struct Spec {
     pub(crate) expiry: Expiry,
     pub(crate) unmarked: Unmarked,
     pub(crate) writes: &'static [Write],
+    pub(crate) nodes: Nodes,
+}
+
+/// What can be expected of the other nodes on the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// All are larder's: they say in time that they are loading, and stand in for each other.
+    Alike,
+    /// Go nodes are among them, which load in place of an owner that fails, each for itself.
+    Mixed,
 }
 
 /// How a peer's address is written on the ring.
@@ -151,6 +161,7 @@ const NATIVE: Spec = Spec {
     expiry: Expiry::Unsaid,
     unmarked: Unmarked::Failed,
     writes: &[Write::Told],
+    nodes: Nodes::Alike,
 };
 
 const GROUPCACHE: Spec = Spec {
@@ -161,6 +172,7 @@ const GROUPCACHE: Spec = Spec {
     statuses: Statuses { not_found: 500, getter: 500, no_such_group: 404 },
     answers: Answers::Plain,
     writes: &[],
+    nodes: Nodes::Mixed,
     ..NATIVE
 };
 

@@ -10,7 +10,7 @@ mod writes;
 mod pb;
 
 pub use dialect::Dialect;
-pub(crate) use dialect::{Answers, Plus, Spec, Write};
+pub(crate) use dialect::{Answers, Nodes, Plus, Spec, Write};
 pub(crate) use failure::{ERROR_CODE, Refused, code, error_from_wire, error_to_wire};
 pub(crate) use message::{BeforeValue, decode, encode_before_value, epoch_in, epoch_query};
 pub(crate) use path::{BadPath, Named, escape, join, split};

@@ -22,6 +22,7 @@ mod interop;
 mod one_load;
 mod no_circle;
 mod peers;
+mod available;
 mod stale;
 mod mounted;
 #[cfg(feature = "tls")]

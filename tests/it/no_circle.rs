@@ -27,7 +27,8 @@ impl Node {
         let builder = HttpPool::builder().listen("http://127.0.0.1:0").api("127.0.0.1:0");
         let pool = builder.limits(limits).start().unwrap();
         let origin = TestOrigin::new();
-        let options = GroupOptions::new(16 << 20).get_timeout(PATIENCE);
+        // Each loads in the other's place: what is kept shortly would be loaded again.
+        let options = GroupOptions::new(16 << 20).get_timeout(PATIENCE).successor_ttl(PATIENCE);
         let group = pool.group_with(options, "g", origin.clone()).unwrap();
         Self { pool, group, origin }
     }

@@ -286,37 +286,55 @@ fn what_a_peers_getter_says_is_the_answer() {
     assert_eq!(node.group.stats().peer_errors, 0);
 }
 
-/// Fills `peer` with a load that hangs, and gets another of its keys.
-fn get_from_full(node: &Node, peer: &Node) -> Error {
+/// A key of `peer` that nobody has asked for.
+fn other_key(node: &Node, peer: &Node) -> String {
+    let owned = |key: &String| node.pool.owner(key) == peer.pool.url();
+    (0..1_000).map(|i| format!("other {i}")).find(owned).unwrap()
+}
+
+/// Fills `peer` with a load that hangs and is waited for by `ask`, and gets another of its keys.
+fn get_from_full(node: &Node, peer: &Node, ask: impl Fn(&str) + Sync) -> Error {
     let key = node.key_of(peer.pool.url());
     peer.origin.set_fault(Fault::Hang);
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| node.group.get(&key));
+        let first = scope.spawn(|| ask(&key));
         wait_until("the peer is busy", || peer.origin.hanging() == 1);
-        let owned = |key: &String| node.pool.owner(key) == peer.pool.url();
-        let other = (0..1_000).map(|i| format!("other {i}")).find(owned).unwrap();
-        let error = node.group.get(&other).unwrap_err();
+        let error = node.group.get(&other_key(node, peer)).unwrap_err();
         peer.origin.release();
-        assert_eq!(first.join().unwrap().unwrap(), TestOrigin::value(&key).as_str());
+        first.join().unwrap();
         error
     })
 }
 
+fn is_named_as_full(node: &Node, peer: &Node, error: &Error) {
+    let named = error.to_string().contains(peer.pool.url());
+    assert!(matches!(error, Error::Overloaded { .. }) && named, "{error}");
+    assert_eq!((node.origin.total_loads(), node.group.stats().peer_errors), (0, 0));
+}
+
 #[test]
 fn a_peer_that_is_full_says_so_and_its_load_is_not_put_on_others() {
-    let getters = Node::start_with(|l| l, |options| options.max_getters(1).max_queued_loads(0));
+    let peer = Node::start_with(|l| l, |options| options.max_getters(1).max_queued_loads(0));
+    let node = Node::start();
+    let error = get_from_full(&node, &peer, |key| {
+        assert_eq!(node.group.get(key).unwrap(), TestOrigin::value(key).as_str());
+    });
+    is_named_as_full(&node, &peer, &error);
+}
+
+#[test]
+fn a_peer_without_a_free_worker_says_so_and_its_load_is_not_put_on_others() {
     let one_worker = |mut limits: Limits| {
         (limits.lane_workers, limits.lane_waiting) = (1, 0);
         limits
     };
-    let workers = Node::start_with(one_worker, |options| options);
-    for peer in [getters, workers] {
-        let node = Node::start();
-        let error = get_from_full(&node, &peer);
-        let named = error.to_string().contains(peer.pool.url());
-        assert!(matches!(error, Error::Overloaded { .. }) && named, "{error}");
-        assert_eq!((node.origin.total_loads(), node.group.stats().peer_errors), (0, 0));
-    }
+    let (node, peer) = (Node::start(), Node::start_with(one_worker, |options| options));
+    // Another node, which does not come again, keeps the worker.
+    let error = get_from_full(&node, &peer, |key| {
+        let path = format!("/_larder/g/{}", key.replace(' ', "%20"));
+        assert_eq!(get(peer.pool.peer_addr().unwrap(), &path).status, 200);
+    });
+    is_named_as_full(&node, &peer, &error);
 }
 
 #[test]

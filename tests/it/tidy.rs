@@ -66,7 +66,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("percent_encoding", &["wire", "cli"]),
     ("prometheus_client", &["pool"]),
     ("prost", &["wire"]),
-    ("proptest", &["auth", "lru", "ring", "serve", "snapshot", "store", "wire"]),
+    ("proptest", &["auth", "client", "lru", "ring", "serve", "snapshot", "store", "wire"]),
     ("rcgen", &["tls"]),
     ("rusqlite", &["origin", "cli"]),
     ("rustix", &["origin"]),

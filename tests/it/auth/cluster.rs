@@ -77,7 +77,8 @@ fn a_node_without_the_secret_is_refused_and_loads_for_itself() {
         let key = key_owned_by(&stranger.pool, member.pool.url());
         assert_eq!(stranger.group.get(&key).unwrap(), TestOrigin::value(&key).as_str());
         assert_eq!((stranger.origin.total_loads(), member.origin.total_loads()), (1, 0));
-        assert_eq!(stranger.group.stats().peer_errors, 1);
+        // The owner refuses, and so does the other member when it is the next on the ring.
+        assert!((1..=2).contains(&stranger.group.stats().peer_errors));
         assert_eq!(member.pool.peer_listener_stats().unauthorized, 1);
         assert_eq!(member.group.stats().gets, 0, "the cache has not heard of it");
     }
