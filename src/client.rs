@@ -12,6 +12,7 @@ pub(crate) mod timer;
 mod wait;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::net::ToSocketAddrs;
@@ -69,6 +70,8 @@ pub(crate) struct Access {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) signer: Option<Arc<dyn Sign>>,
     pub(crate) suspects: Arc<Suspects>,
+    /// `host:port` to connect to instead of that of the address.
+    pub(crate) connect_to: Arc<BTreeMap<String, String>>,
 }
 
 /// Another node, reached over HTTP.
@@ -113,7 +116,8 @@ impl HttpPeer {
         epochs: Arc<dyn Epochs>,
     ) -> Result<Self> {
         let (tls, suspects) = (access.tls.as_ref(), Arc::clone(&access.suspects));
-        let host_and_port = Scheme::of(tls).host_and_port(url)?;
+        let own = Scheme::of(tls).host_and_port(url)?;
+        let host_and_port = access.connect_to.get(url).cloned().unwrap_or(own);
         let usual = Wait::usual(dialect.spec().nodes, limits.peer_call);
         let config = Agent::config_builder()
             // Settings of the environment are for the outside world, not for peers.

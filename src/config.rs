@@ -71,6 +71,10 @@ pub struct NodeConfig {
     /// them. Defaults to none, and whoever reaches [`api`](Self::api) may ask.
     #[cfg(feature = "auth")]
     pub tokens_file: Option<PathBuf>,
+    /// Where to connect to (`host:port`) for a peer that is not to be reached by its own address,
+    /// as with [`HttpPoolBuilder::connect_to`](crate::HttpPoolBuilder::connect_to). Defaults to
+    /// none.
+    pub connect_to: BTreeMap<String, String>,
     /// What the nodes of the ring agree on. Defaults to [`Dialect::Native`].
     #[cfg_attr(feature = "cli", serde(deserialize_with = "form::dialect"))]
     pub dialect: Dialect,
@@ -117,6 +121,7 @@ impl Default for NodeConfig {
             secrets: None,
             #[cfg(feature = "auth")]
             tokens_file: None,
+            connect_to: BTreeMap::new(),
             dialect: Dialect::default(),
             cache_bytes: 64 << 20,
             eviction: Eviction::default(),

@@ -202,6 +202,9 @@ fn start_pool(sockets: Sockets, config: &NodeConfig, groups: &[Group]) -> Result
     if let Some(url) = &config.advertise {
         builder = builder.advertise(&as_url(url, scheme));
     }
+    for (url, address) in &config.connect_to {
+        builder = builder.connect_to(&as_url(url, scheme), address);
+    }
     if let Some(address) = &config.api {
         builder = builder.api(address);
     }

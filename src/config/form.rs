@@ -150,6 +150,9 @@ mod tests {
             snapshot = "/var/lib/larder"
             snapshot_every = "5m"
             drain_grace = "3s"
+
+            [connect_to]
+            "http://node-2:8001" = "127.0.0.1:4001"
         "#;
         let expected = NodeConfig {
             listen: "10.0.0.1:8001".to_owned(),
@@ -158,6 +161,7 @@ mod tests {
             peers: vec!["http://node-1:8001".to_owned(), "http://node-2:8001".to_owned()],
             secret_file: Some("/etc/larder/secret".into()),
             tokens_file: Some("/etc/larder/tokens".into()),
+            connect_to: [("http://node-2:8001".to_owned(), "127.0.0.1:4001".to_owned())].into(),
             dialect: Dialect::Native,
             cache_bytes: 3 << 29,
             eviction: Eviction::S3FifoAges,

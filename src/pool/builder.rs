@@ -1,5 +1,6 @@
 //! The settings of a pool.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct HttpPoolBuilder {
     advertise: Option<String>,
     api: Option<String>,
     peers: Option<Vec<String>>,
+    connect_to: BTreeMap<String, String>,
     dialect: Dialect,
     limits: Limits,
     peer_tls: Option<TlsConfig>,
@@ -90,6 +92,14 @@ impl HttpPoolBuilder {
     pub fn peers<S: AsRef<str>>(self, urls: impl IntoIterator<Item = S>) -> Self {
         let urls = urls.into_iter().map(|url| url.as_ref().trim().to_owned()).collect();
         Self { peers: Some(urls), ..self }
+    }
+
+    /// Connects to `address` (`host:port`) where the peer at `url` is meant: through a tunnel, or
+    /// where its name means nothing. The peer is still asked for by `url`, and a certificate must
+    /// be for that. May be called for each peer. Defaults to the host and port of the `url`.
+    pub fn connect_to(mut self, url: &str, address: &str) -> Self {
+        self.connect_to.insert(url.trim().to_owned(), address.trim().to_owned());
+        self
     }
 
     /// What the nodes of the ring agree on. Defaults to [`Dialect::Native`].
@@ -160,12 +170,15 @@ impl HttpPoolBuilder {
         let api_tls = read(Section::Api, self.api_tls.as_ref())?;
         let listener = listener_of(self.listener.as_deref(), self.listen.as_deref())?;
         let api_listener = listener_of(self.api_listener.as_deref(), self.api.as_deref())?;
-        let own_url = self.own_url(Scheme::of(peer_tls.as_ref()), listener.as_ref())?;
+        let scheme = Scheme::of(peer_tls.as_ref());
+        let own_url = self.own_url(scheme, listener.as_ref())?;
+        check_connect_to(scheme, &self.connect_to)?;
         let (peer_meters, api_meters) = (Arc::default(), Arc::default());
         let spec = self.dialect.spec();
         let auth = Auth::new(self.auth, spec, &own_url, &peer_meters, &api_meters)?;
         let (tls, signer) = (peer_tls.clone(), auth.signer());
-        let access = Access { tls, signer, ..Access::default() };
+        let connect_to = Arc::new(self.connect_to);
+        let access = Access { tls, signer, connect_to, ..Access::default() };
         let peers = Peers::new(own_url, self.dialect, self.limits.clone(), access)?;
         let peers = Arc::new(peers);
         if let Some(urls) = self.peers {
@@ -220,6 +233,19 @@ impl HttpPoolBuilder {
         scheme.host_and_port(&url)?;
         Ok(url)
     }
+}
+
+fn check_connect_to(scheme: Scheme, connect_to: &BTreeMap<String, String>) -> Result<()> {
+    connect_to.iter().try_for_each(|(url, address)| {
+        scheme.host_and_port(url)?;
+        match Scheme::Http.host_and_port(&format!("{}{address}", Scheme::Http.prefix())) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let reason = format!("{address:?}, for {url}, is not of the form host:port");
+                Err(Error::bad_setting("connect_to", reason))
+            }
+        }
+    })
 }
 
 fn read(section: Section, config: Option<&TlsConfig>) -> Result<Option<Arc<Tls>>> {

@@ -359,3 +359,27 @@ fn a_peer_that_is_still_loading_is_asked_again_and_never_counted_as_failed() {
     assert_eq!((peer.origin.loads(&key), node.origin.total_loads()), (1, 0));
     assert_eq!(node.group.stats().peer_errors, 0);
 }
+
+#[test]
+fn a_peer_is_asked_where_connect_to_says() {
+    let url = "http://larder-1.invalid:8001";
+    let remote = HttpPool::builder().listen("http://127.0.0.1:0").advertise(url).start().unwrap();
+    let (here, there) = (TestOrigin::new(), TestOrigin::new());
+    remote.group("g", 1 << 20, there.clone()).unwrap();
+    let address = remote.peer_addr().unwrap().to_string();
+    let builder = HttpPool::builder().listen("http://127.0.0.1:0").connect_to(url, &address);
+    let pool = builder.start().unwrap();
+    let group = pool.group("g", 1 << 20, here.clone()).unwrap();
+    pool.set_peers([pool.url(), url]).unwrap();
+    let key = key_owned_by(&pool, url);
+    assert_eq!(group.get(&key).unwrap(), *TestOrigin::value(&key));
+    assert_eq!((here.loads(&key), there.loads(&key)), (0, 1));
+}
+
+#[test]
+fn an_address_to_connect_to_is_a_host_and_a_port() {
+    let builder = HttpPool::builder().listen("http://127.0.0.1:0");
+    let error = builder.connect_to("http://10.0.0.1:8001", "http://127.0.0.1:1").start();
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("connect_to") && error.contains("host:port"), "{error}");
+}
