@@ -20,7 +20,7 @@ use larder::{Group, GroupOptions};
 pub(crate) use client::{BareServer, Client};
 pub(crate) use go_node::{GoNode, INTEROP_GO};
 pub(crate) use machine::{
-    family_of, process_cpu, process_cpu_of, resident_bytes, resident_bytes_of, thread_cpu,
+    describe, family_of, process_cpu, process_cpu_of, resident_bytes, resident_bytes_of, thread_cpu,
 };
 pub(crate) use table::{Table, decimals, grouped};
 pub(crate) use wrk::wrk;
@@ -59,7 +59,7 @@ impl Plan {
             None if quick => QUICK_SECONDS,
             None => default_seconds,
         };
-        println!("\n## {title}\n\n{}; {seconds} s\n", machine::describe());
+        println!("\n## {title}\n\n{}; {seconds} s\n", describe());
         Self { seconds }
     }
 

@@ -14,6 +14,7 @@ mod conditional;
 mod cli;
 mod dialects;
 mod fresh;
+mod chaos;
 mod getter_thread;
 mod group;
 #[cfg(target_os = "linux")]
