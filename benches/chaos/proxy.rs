@@ -76,6 +76,8 @@ struct Connection {
     server: TcpStream,
     /// A request has passed whose answer has not begun.
     asked: AtomicBool,
+    /// It ends without a farewell.
+    is_reset: AtomicBool,
 }
 
 /// What becomes of one answer.
@@ -159,10 +161,18 @@ fn reset_all(state: &mut State) {
 impl Connection {
     /// Ends both sides so that whoever is there is told of a reset.
     fn reset(&self) {
+        self.is_reset.store(true, Ordering::SeqCst);
         for stream in [&self.client, &self.server] {
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
             // Wakes the threads; the reset goes out when the last of them lets go.
             let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Says farewell on one side, unless there is to be none.
+    fn finish(&self, stream: &TcpStream) {
+        if !self.is_reset.load(Ordering::SeqCst) {
+            let _ = stream.shutdown(Shutdown::Write);
         }
     }
 }
@@ -179,7 +189,12 @@ impl Shared {
             return;
         };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let connection = Arc::new(Connection { client, server, asked: AtomicBool::new(false) });
+        let connection = Arc::new(Connection {
+            client,
+            server,
+            asked: AtomicBool::new(false),
+            is_reset: AtomicBool::new(false),
+        });
         let mut state = self.lock();
         state.open.retain(|connection| connection.strong_count() > 0);
         state.open.push(Arc::downgrade(&connection));
@@ -190,12 +205,13 @@ impl Shared {
         let (link, requests) = (Arc::clone(self), Arc::clone(&connection));
         let requests = spawn(move || {
             let _ = link.pass_requests(&requests);
-            let _ = requests.server.shutdown(Shutdown::Write);
+            requests.finish(&requests.server);
         });
         if self.pass_answers(&connection).is_err() {
             connection.reset();
         }
-        let _ = connection.client.shutdown(Shutdown::Write);
+        connection.finish(&connection.client);
+        // Wakes the thread that passes requests.
         let _ = connection.client.shutdown(Shutdown::Read);
         if let Ok(requests) = requests {
             let _ = requests.join();
