@@ -6,6 +6,11 @@ BENCH_ARGS ?=
 TRACES ?=
 FRESH_ROUNDS ?= 100000
 SECONDS ?= 60
+SEED ?= 1
+RATE ?= 1000
+SCENARIO ?= faults
+CHAOS := cargo bench --quiet --bench chaos -- --rate $(RATE)
+SECONDS ?= 60
 FUZZ_TARGETS ?=
 REQUESTS ?= 1000000
 SEED ?=
@@ -85,6 +90,12 @@ fuzz: ## arbitrary bytes for every reader (SECONDS=600 for each; needs nightly, 
 
 malformed: ## a million malformed requests to a running node (REQUESTS, SEED, ONLY=one again)
 	cargo bench --bench malformed -- --requests $(REQUESTS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+chaos: ## five nodes under faults (SECONDS=60 SEED=1 RATE=1000 SCENARIO=faults; --help lists them)
+	$(CHAOS) --scenario $(SCENARIO) --seconds $(SECONDS) --seed $(SEED)
+
+chaos-seeds: ## the seeds that once found something
+	$(CHAOS) --seeds tests/seeds
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)
