@@ -1,4 +1,5 @@
-//! An open-loop load: gets by a schedule that waits for nobody, and writes beside them.
+//! An open-loop load: gets by a schedule that waits for nobody, and beside them bursts of writes
+//! to one key.
 //!
 //! What a get takes is counted from when it was due, so that a node that stands still delays all
 //! gets that were due meanwhile. A get whose node was killed or stopped under it is asked of
@@ -68,7 +69,7 @@ pub(crate) struct Load<'a> {
     pub(crate) history: &'a History,
     pub(crate) seed: u64,
     pub(crate) gets_per_second: u64,
-    pub(crate) writes_per_second: u64,
+    pub(crate) bursts_per_second: u64,
     pub(crate) keys: Keys,
     pub(crate) time: Duration,
 }
@@ -80,6 +81,12 @@ const WRITERS: u64 = 4;
 /// A get that finds no node this often fails.
 const ATTEMPTS: usize = 20;
 const STACK_BYTES: usize = 256 << 10;
+/// A key is written so often, so that writes meet the loads that earlier ones have caused.
+const BURST: usize = 5;
+/// Between two of them, at most.
+const BURST_PAUSE: Duration = Duration::from_millis(40);
+/// The share of the gets that want a key of a burst.
+const OF_BURSTS: f64 = 0.5;
 /// Examples of what went wrong that are kept.
 const EXAMPLES: usize = 12;
 
@@ -204,7 +211,14 @@ impl Load<'_> {
             }
             std::thread::sleep((started + due).saturating_duration_since(Instant::now()));
             let mut rng = fastrand::Rng::with_seed(self.seed.wrapping_add(ticket << 1));
-            let key = self.keys.pick(ticket, &mut rng);
+            let key = match self.bursts_per_second {
+                bursts if bursts > 0 && rng.f64() < OF_BURSTS => {
+                    let writer = rng.u64(..WRITERS);
+                    let bursts = due.as_millis() as u64 * bursts / 1_000;
+                    self.burst_key(writer, bursts.saturating_sub(writer) / WRITERS)
+                }
+                _ => self.keys.pick(ticket, &mut rng),
+            };
             let first = rng.usize(..self.fleet.places.len());
             self.get(&mut client, &mut record, Due { started, due }, key, first);
         }
@@ -262,24 +276,31 @@ impl Load<'_> {
     fn write_all(&self, started: Instant, writer: u64, ended: &AtomicBool) -> Record {
         let mut client = Client::new(Arc::clone(&self.fleet.places));
         let mut record = Record::default();
-        let Keys::Uniform(keys) = self.keys else { return record };
-        for ticket in 0.. {
-            let due = nth(ticket * WRITERS + writer, self.writes_per_second.max(1));
-            if self.writes_per_second == 0 || due >= self.time {
+        for burst in 0.. {
+            let due = nth(burst * WRITERS + writer, self.bursts_per_second.max(1));
+            if self.bursts_per_second == 0 || due >= self.time {
                 break;
             }
             std::thread::sleep((started + due).saturating_duration_since(Instant::now()));
-            if ended.load(Ordering::SeqCst) {
-                break;
+            let key = self.burst_key(writer, burst);
+            let mut rng = fastrand::Rng::with_seed(self.seed.wrapping_add(key << 32 | burst));
+            for _ in 0..BURST {
+                if ended.load(Ordering::SeqCst) {
+                    return record;
+                }
+                let when = Due { started, due: started.elapsed() };
+                self.write(&mut client, &mut record, when, key, &mut rng);
+                std::thread::sleep(BURST_PAUSE.mul_f64(rng.f64()));
             }
-            let seed = self.seed.wrapping_add((ticket * WRITERS + writer) << 1 | 1);
-            let mut rng = fastrand::Rng::with_seed(seed);
-            // Its own keys, and few: they are to be read between two writes.
-            let written = (keys / 10).max(WRITERS) / WRITERS;
-            let key = rng.u64(..written) * WRITERS + writer;
-            self.write(&mut client, &mut record, Due { started, due }, key, &mut rng);
         }
         record
+    }
+
+    /// The key of a writer's burst: one that no other writer writes.
+    fn burst_key(&self, writer: u64, burst: u64) -> u64 {
+        let Keys::Uniform(keys) = self.keys else { return 0 };
+        let seed = self.seed.wrapping_add((burst * WRITERS + writer) << 1 | 1);
+        fastrand::Rng::with_seed(seed).u64(..(keys / WRITERS)) * WRITERS + writer
     }
 
     fn write(
@@ -304,11 +325,30 @@ impl Load<'_> {
             Reply::Answer(answer) if answer.status == 204 => {
                 self.history.confirm(key, version);
                 record.second(when.due).confirmed += 1;
+                self.read_back(client, record, when.started, key, rng);
             }
             _ => record.second(when.due).unconfirmed += 1,
         }
     }
+
+    /// Old values are seen best right after a write, and anywhere.
+    fn read_back(
+        &self,
+        client: &mut Client,
+        record: &mut Record,
+        started: Instant,
+        key: u64,
+        rng: &mut fastrand::Rng,
+    ) {
+        for _ in 0..READ_BACK {
+            let when = Due { started, due: started.elapsed() };
+            self.get(client, record, when, key, rng.usize(..self.fleet.places.len()));
+        }
+    }
 }
+
+/// Gets of a key right after a write to it was confirmed.
+const READ_BACK: usize = 3;
 
 /// When something was due.
 #[derive(Debug, Clone, Copy)]

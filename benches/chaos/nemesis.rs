@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::nodes::Fleet;
 use super::origin::Origin;
 use super::proxy::Toxic;
-use super::schedule::{Event, Fault, Mood};
+use super::schedule::{CALM_LINK, Event, Fault, Mood};
 
 /// Carries the faults out, from `started` on.
 pub(crate) fn run(
@@ -33,6 +33,7 @@ fn begin(fault: Fault, fleet: &Fleet, origin: &Origin) -> io::Result<()> {
     match fault {
         Fault::Kill(node) => fleet.kill(node)?,
         Fault::Stop(node) => fleet.stop(node)?,
+        Fault::Leave(node) => fleet.leave(node)?,
         Fault::Link(from, to, toxic) => fleet.set_links(toxic, |f, t| (f, t) == (from, to)),
         Fault::Around(node, toxic) => fleet.set_links(toxic, |f, t| f == node || t == node),
         Fault::Split(first) => {
@@ -47,9 +48,10 @@ fn end(fault: Fault, fleet: &Fleet, origin: &Origin) -> io::Result<()> {
     match fault {
         Fault::Kill(node) => fleet.start_node(node)?,
         Fault::Stop(node) => fleet.go_on(node)?,
+        Fault::Leave(node) => fleet.come_back(node)?,
         // The only one on its track.
         Fault::Link(..) | Fault::Around(..) | Fault::Split(_) => {
-            fleet.set_links(Toxic::Fine, |_, _| true);
+            fleet.set_links(CALM_LINK, |_, _| true);
         }
         Fault::Origin(_) => origin.set_mood(Mood::Fine),
     }

@@ -16,7 +16,7 @@ use super::schedule::NODES;
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) api: SocketAddr,
-    /// Neither killed nor stopped.
+    /// Neither killed nor stopped, and on the ring.
     up: AtomicBool,
     /// Counts kills, stops and starts: what began before one of them may be lost to it.
     turns: AtomicU64,
@@ -125,6 +125,21 @@ impl Fleet {
 
     pub(crate) fn go_on(&self, node: usize) -> io::Result<()> {
         self.signal(node, "-CONT")?;
+        self.places[node].change(true);
+        Ok(())
+    }
+
+    /// Takes a node off the rings of the others, one after the other.
+    pub(crate) fn leave(&self, node: usize) -> io::Result<()> {
+        self.places[node].change(false);
+        let others: Vec<usize> = (0..NODES).filter(|&other| other != node).collect();
+        others.iter().try_for_each(|&other| self.set_peers(other, &others))
+    }
+
+    /// Puts it onto all rings again.
+    pub(crate) fn come_back(&self, node: usize) -> io::Result<()> {
+        let all: Vec<usize> = (0..NODES).collect();
+        all.iter().try_for_each(|&other| self.set_peers(other, &all))?;
         self.places[node].change(true);
         Ok(())
     }

@@ -33,6 +33,8 @@ struct Shared {
 struct State {
     mood: Mood,
     ttl: Option<Duration>,
+    /// What each load takes at most; at random.
+    takes: Duration,
     /// Of the keys that were written.
     versions: HashMap<String, u64>,
     loads: HashMap<String, u64>,
@@ -53,6 +55,7 @@ impl Origin {
         let state = State {
             mood: Mood::Fine,
             ttl: None,
+            takes: Duration::ZERO,
             versions: HashMap::new(),
             loads: HashMap::new(),
             times: Vec::new(),
@@ -92,6 +95,11 @@ impl Origin {
     /// From now on values live for so long.
     pub(crate) fn set_ttl(&self, ttl: Duration) {
         self.lock().ttl = Some(ttl);
+    }
+
+    /// From now on loads take up to so long, also when nothing is wrong.
+    pub(crate) fn set_time(&self, takes: Duration) {
+        self.lock().takes = takes;
     }
 
     pub(crate) fn write(&self, key: &str, version: u64) {
@@ -138,7 +146,13 @@ impl Origin {
         *state.loads.entry(key.to_owned()).or_default() += 1;
         state.times.push(Instant::now());
         match state.mood {
-            Mood::Fine => {}
+            Mood::Fine if state.takes.is_zero() => {}
+            Mood::Fine => {
+                let takes = state.takes.mul_f64(fastrand::f64());
+                drop(state);
+                std::thread::sleep(takes);
+                state = self.lock();
+            }
             Mood::Slow(time) => {
                 drop(state);
                 std::thread::sleep(time);

@@ -15,6 +15,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Toxic {
     Fine,
+    /// Holds one answer of five, for up to so long: answers overtake each other.
+    Jitter(Duration),
     /// Holds each answer for so long.
     Latency(Duration),
     /// Passes so many bytes of answers a second.
@@ -286,6 +288,12 @@ impl Shared {
     fn hold_and_choose(&self) -> Damage {
         let mut state = self.lock();
         let share = match state.toxic {
+            Toxic::Jitter(time) => {
+                let held = if state.rng.u8(..5) == 0 { state.rng.f64() } else { 0.0 };
+                drop(state);
+                std::thread::sleep(time.mul_f64(held));
+                return Damage::None;
+            }
             Toxic::Latency(time) => {
                 drop(state);
                 std::thread::sleep(time);

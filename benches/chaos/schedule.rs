@@ -1,6 +1,6 @@
 //! Which faults there are, and when: a seed decides.
 //!
-//! Three tracks run beside each other: processes are killed or stopped, links go bad, the origin
+//! Three tracks run beside each other: processes are killed, stopped or leave the ring, links go bad, the origin
 //! misbehaves. On each track there is one fault at a time, so that there are always nodes that
 //! can be asked.
 
@@ -35,6 +35,9 @@ pub(crate) enum Fault {
     Kill(usize),
     /// STOP, and CONT at the end.
     Stop(usize),
+    /// Leaves the ring, node by node, and comes back onto it; it runs on, and clients do not
+    /// ask it meanwhile.
+    Leave(usize),
     /// One direction between two nodes.
     Link(usize, usize, Toxic),
     /// All links to a node and from it.
@@ -44,6 +47,8 @@ pub(crate) enum Fault {
     Origin(Mood),
 }
 
+/// What links do when nothing is wrong: what was asked first may be answered last.
+pub(crate) const CALM_LINK: Toxic = Toxic::Jitter(Duration::from_millis(60));
 /// Nothing happens in the beginning and at the end.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -73,7 +78,11 @@ pub(crate) fn schedule(seed: u64, time: Duration) -> Vec<Event> {
 
 fn of_process(rng: &mut fastrand::Rng) -> Fault {
     let node = rng.usize(..NODES);
-    if rng.bool() { Fault::Kill(node) } else { Fault::Stop(node) }
+    match rng.u8(..3) {
+        0 => Fault::Kill(node),
+        1 => Fault::Stop(node),
+        _ => Fault::Leave(node),
+    }
 }
 
 fn of_links(rng: &mut fastrand::Rng) -> Fault {
@@ -108,6 +117,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Kill(node) => write!(f, "kill {node}"),
             Self::Stop(node) => write!(f, "stop {node}"),
+            Self::Leave(node) => write!(f, "leave {node}"),
             Self::Link(from, to, toxic) => write!(f, "{from}>{to} {toxic}"),
             Self::Around(node, toxic) => write!(f, "<{node}> {toxic}"),
             Self::Split(first) => write!(f, "split {first}/{}", NODES - first),
@@ -121,6 +131,7 @@ impl fmt::Display for Toxic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fine => f.write_str("fine"),
+            Self::Jitter(time) => write!(f, "jitter {} ms", time.as_millis()),
             Self::Latency(time) => write!(f, "latency {} ms", time.as_millis()),
             Self::Slow(rate) => write!(f, "slow {rate} B/s"),
             Self::BlackHole => f.write_str("black hole"),

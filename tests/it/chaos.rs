@@ -193,7 +193,8 @@ fn a_seed_always_means_the_same_faults_and_never_two_of_a_kind_at_once() {
         let events = schedule::schedule(seed, minute);
         assert_eq!(events, schedule::schedule(seed, minute));
         assert!(events.len() > 5, "seed {seed}: {events:?}");
-        let of_processes = |fault: &Fault| matches!(fault, Fault::Kill(_) | Fault::Stop(_));
+        let of_processes =
+            |fault: &Fault| matches!(fault, Fault::Kill(_) | Fault::Stop(_) | Fault::Leave(_));
         let processes: Vec<_> = events.iter().filter(|event| of_processes(&event.fault)).collect();
         assert!(processes.windows(2).all(|pair| pair[0].end <= pair[1].begin));
     }

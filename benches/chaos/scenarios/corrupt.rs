@@ -36,10 +36,10 @@ pub(super) fn run(run: &Run, promises: &mut Promises) -> io::Result<()> {
     rig.fleet.set_links(Toxic::Fine, |_, _| true);
     table::print_findings(&record);
     table::expect_of_all(promises, &record);
-    let (damaged, counted) = (damaged(&rig.fleet), rig.fleet.sum("peer_errors"));
+    let (damaged, counted) = (damaged(&rig.fleet), rig.fleet.sum("peer_bad_answers"));
     promises.expect("answers were damaged", grouped(damaged as f64), damaged > 0);
-    let figure = format!("{} peer errors", grouped(counted as f64));
-    promises.expect("each is a counted peer error", figure, counted >= damaged);
+    let figure = format!("{} counted", grouped(counted as f64));
+    promises.expect("each is counted as a bad answer", figure, counted >= damaged);
     Ok(())
 }
 

@@ -10,19 +10,24 @@ use crate::history::Verdict;
 use crate::load::Keys;
 use crate::nemesis;
 use crate::node::GROUP;
-use crate::schedule::{self, NODES};
+use crate::schedule::{self, CALM_LINK, NODES};
 use crate::support::{decimals, grouped};
 use crate::table::{self, Promises};
 use crate::value;
 
-const KEYS: u64 = 1_000;
-const WRITES_PER_SECOND: u64 = 20;
+/// Few, so that each is read often between two writes.
+const KEYS: u64 = 200;
+const BURSTS_PER_SECOND: u64 = 8;
+/// Loads take time, so that writes meet them.
+const LOAD: Duration = Duration::from_millis(40);
 
 pub(super) fn run(run: &Run, promises: &mut Promises) -> io::Result<()> {
     let rig = Rig::start(run, "", KEYS)?;
+    rig.origin.set_time(LOAD);
+    rig.fleet.set_links(CALM_LINK, |_, _| true);
     let events = schedule::schedule(run.seed, run.time);
     let mut load = rig.load(run, Keys::Uniform(KEYS));
-    load.writes_per_second = WRITES_PER_SECOND;
+    load.bursts_per_second = BURSTS_PER_SECOND;
     let started = Instant::now();
     let (record, faults) = std::thread::scope(|scope| {
         let faults = scope.spawn(|| nemesis::run(&events, started, &rig.fleet, &rig.origin));

@@ -83,7 +83,7 @@ impl Rig {
             history: &self.history,
             seed: run.seed,
             gets_per_second: run.rate,
-            writes_per_second: 0,
+            bursts_per_second: 0,
             keys,
             time: run.time,
         }
