@@ -38,9 +38,17 @@ pub(crate) fn run(toml: &str) -> Result<()> {
 }
 
 fn options(group: &GroupConfig) -> GroupOptions {
+    type Set = fn(GroupOptions, Duration) -> GroupOptions;
+    let times: [(Option<Duration>, Set); 5] = [
+        (group.get_timeout, GroupOptions::get_timeout),
+        (group.load_timeout, GroupOptions::load_timeout),
+        (group.ttl, GroupOptions::ttl),
+        (group.stale_while_revalidate, GroupOptions::stale_while_revalidate),
+        (group.stale_if_error, GroupOptions::stale_if_error),
+    ];
     let options = GroupOptions::new(group.cache_bytes.unwrap_or(64 << 20));
-    match group.get_timeout {
-        Some(timeout) => options.get_timeout(timeout),
+    times.into_iter().fold(options, |options, (time, set)| match time {
+        Some(time) => set(options, time),
         None => options,
-    }
+    })
 }
