@@ -54,9 +54,11 @@ const CALM: Duration = Duration::from_secs(3);
 
 /// The faults of a seed, in the order in which they begin.
 pub(crate) fn schedule(seed: u64, time: Duration) -> Vec<Event> {
+    /// The fault that comes next.
+    type Pick = fn(&mut fastrand::Rng) -> Fault;
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut events = Vec::new();
-    let tracks: [(u64, u64, fn(&mut fastrand::Rng) -> Fault); 3] =
+    let tracks: [(u64, u64, Pick); 3] =
         [(1_000, 5_000, of_process), (500, 3_000, of_links), (3_000, 8_000, of_origin)];
     for (shortest, longest, fault) in tracks {
         let mut at = CALM;
