@@ -2,7 +2,10 @@
 
 mod support;
 mod proxy;
+mod stream;
 mod stub;
+#[cfg(target_os = "linux")]
+mod doors;
 #[cfg(target_os = "linux")]
 mod node;
 mod api;

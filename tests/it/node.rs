@@ -16,7 +16,8 @@ use larder::testing::{Fault, TestOrigin};
 use larder::{Getter, GroupOptions, HttpPool, Limits, ListenerStats};
 use stats_alloc::StatsAlloc;
 
-use crate::support::{PATIENCE, get};
+use crate::doors::{self, Door, KIND, Keys, Kind};
+use crate::support::PATIENCE;
 
 /// Tells the process that it is one, and its limits.
 const LIMITS: &str = "LARDER_TEST_NODE_LIMITS";
@@ -38,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) idle: Usage,
     pub(crate) peer: SocketAddr,
     pub(crate) api: SocketAddr,
+    keys: Keys,
     /// Its folder for temporary files: killed, it cannot clean up behind itself.
     _temp: tempfile::TempDir,
 }
@@ -53,24 +55,31 @@ pub(crate) struct Usage {
 impl Node {
     /// Starts a node with these limits: names of the fields of [`Limits`], times in ms.
     pub(crate) fn start(limits: &[(&str, usize)]) -> Self {
-        Self::start_by(Command::new(std::env::current_exe().unwrap()), limits)
+        Self::start_as(Kind::Plain, limits)
     }
 
-    /// As [`start`](Self::start); the process may have so many files open.
-    pub(crate) fn start_with_files(files: usize, limits: &[(&str, usize)]) -> Self {
+    /// As [`start`](Self::start), with listeners of this kind.
+    pub(crate) fn start_as(kind: Kind, limits: &[(&str, usize)]) -> Self {
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), kind, limits)
+    }
+
+    /// As [`start_as`](Self::start_as); the process may have so many files open.
+    pub(crate) fn start_with_files(files: usize, kind: Kind, limits: &[(&str, usize)]) -> Self {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\""));
         shell.arg(std::env::current_exe().unwrap());
-        Self::start_by(shell, limits)
+        Self::start_by(shell, kind, limits)
     }
 
-    fn start_by(mut command: Command, limits: &[(&str, usize)]) -> Self {
+    fn start_by(mut command: Command, kind: Kind, limits: &[(&str, usize)]) -> Self {
+        let keys = Keys::new(kind);
         let limits: Vec<_> = limits.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let temp = tempfile::tempdir().unwrap();
         let mut child = command
             .env("TMPDIR", temp.path())
             .args(["--exact", "node::process", "--nocapture"])
             .env(LIMITS, limits.join(","))
+            .env(KIND, keys.told())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -81,7 +90,7 @@ impl Node {
         let replies = BufReader::new(replies);
         let (peer, api) = (nowhere, nowhere);
         let mut node =
-            Self { child, commands, replies, bare: none, idle: none, peer, api, _temp: temp };
+            Self { child, commands, replies, bare: none, idle: none, peer, api, keys, _temp: temp };
         node.tell("hello");
         node.bare = node.usage();
         let addresses = node.tell("start");
@@ -110,13 +119,24 @@ impl Node {
         self.tell(&format!("count {name}")).parse().unwrap()
     }
 
+    /// The listener for peers, and the one for clients.
+    pub(crate) fn doors(&self) -> [Door; 2] {
+        self.keys.doors(self.peer, self.api)
+    }
+
+    /// Both doors to each client whose certificate is wrong.
+    #[cfg(all(feature = "tls", feature = "auth"))]
+    pub(crate) fn doors_of_strangers(&self) -> Vec<Door> {
+        self.keys.doors_of_strangers(self.peer, self.api)
+    }
+
     /// Both listeners answer a good client.
     pub(crate) fn serves(&self) {
-        let answer = get(self.api, "/api/g/good");
-        assert_eq!((answer.status, answer.text()), (200, TestOrigin::value("good")));
-        let answer = get(self.peer, "/_larder/g/good");
-        assert_eq!(answer.status, 200);
-        assert!(answer.body.ends_with(TestOrigin::value("good").as_bytes()));
+        for door in self.doors() {
+            let answer = door.get(&format!("{}/good", door.base));
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(answer.body.ends_with(TestOrigin::value("good").as_bytes()), "{answer:?}");
+        }
     }
 
     /// Waits until the process uses no more than when it was idle, and has not panicked.
@@ -210,6 +230,8 @@ fn process() {
 fn start(limits: &str, origin: &TestOrigin) -> HttpPool {
     let mut set = Limits::default();
     set.lane_workers = 4;
+    // A crowd's handshakes take a busy machine a while.
+    set.handshake_timeout = PATIENCE;
     for limit in limits.split(',').filter(|limit| !limit.is_empty()) {
         let (name, value) = limit.split_once('=').unwrap();
         let value: usize = value.parse().unwrap();
@@ -225,7 +247,7 @@ fn start(limits: &str, origin: &TestOrigin) -> HttpPool {
             _ => panic!("no limit {name}"),
         }
     }
-    let builder = HttpPool::builder().listen("http://127.0.0.1:0").api("127.0.0.1:0");
+    let builder = doors::guarded(HttpPool::builder(), &std::env::var(KIND).unwrap());
     let pool = builder.limits(set).start().unwrap();
     let options = GroupOptions::new(32 << 20).get_timeout(PATIENCE);
     pool.group_with(options, "g", getter(origin.clone())).unwrap();
@@ -260,6 +282,8 @@ fn count(pool: &HttpPool, origin: &TestOrigin, name: &str) -> u64 {
         "heads_too_slow" => stats.heads_too_slow,
         "readers_too_slow" => stats.readers_too_slow,
         "lane_breaks" => stats.lane_breaks,
+        "unauthorized" => stats.unauthorized,
+        "handshakes_failed" => stats.handshakes_failed,
         _ => panic!("no counter {name}"),
     };
     match name {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use larder::HttpPool;
 
+use crate::stream::Stream;
+
 /// Generous: only a hang is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,7 +29,7 @@ pub(crate) fn key_owned_by(pool: &HttpPool, owner: &str) -> String {
 
 /// One connection of a client that sends exactly the bytes it is told to.
 pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
 }
 
 /// An answer, as it came.
@@ -58,18 +60,29 @@ impl Client {
     }
 
     pub(crate) fn from(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        Self::over(Stream::plain(stream))
+    }
+
+    pub(crate) fn over(stream: Stream) -> Self {
         Self { stream: BufReader::new(stream) }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
-        self.stream.get_ref()
+        self.stream.get_ref().socket()
+    }
+
+    /// For a thread that writes while another one reads.
+    pub(crate) fn writer(&self) -> Stream {
+        self.stream.get_ref().clone()
+    }
+
+    /// Sends no more.
+    pub(crate) fn finish(&self) {
+        self.stream.get_ref().finish();
     }
 
     pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.socket().write_all(bytes.as_ref())
+        self.writer().write_all(bytes.as_ref())
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
@@ -106,9 +119,18 @@ impl Client {
 
     /// What still comes until the other side has closed, if it does.
     pub(crate) fn rest(&mut self) -> Result<Vec<u8>, io::Error> {
+        self.rest_until(&[io::ErrorKind::ConnectionReset])
+    }
+
+    /// As [`rest`](Self::rest); TLS may lack its farewell, which half a request is not given.
+    pub(crate) fn rest_of_half(&mut self) -> Result<Vec<u8>, io::Error> {
+        self.rest_until(&[io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof])
+    }
+
+    fn rest_until(&mut self, ends: &[io::ErrorKind]) -> Result<Vec<u8>, io::Error> {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
-            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            Err(error) if !ends.contains(&error.kind()) => Err(error),
             _ => Ok(rest),
         }
     }

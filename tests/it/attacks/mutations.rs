@@ -1,10 +1,12 @@
 //! Thousands of requests that were good before chance changed them.
 
-use std::net::{Shutdown, SocketAddr};
-
 use super::mutator::mutated;
+use crate::doors::{Door, Kind};
 use crate::node::Node;
-use crate::support::Client;
+
+on_listeners_of_each_kind! {
+    ten_thousand_mutated_requests_harm_nobody,
+}
 
 const BATCHES: usize = 100;
 const BATCH: usize = 100;
@@ -21,13 +23,18 @@ const GOOD: &[&str] = &[
     "GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 ];
 
+fn admitted(door: &Door, good: &str) -> String {
+    let (head, body) = good.split_at(good.find("\r\n\r\n").unwrap() + 4);
+    door.admitted(head, body) + body
+}
+
 /// Sends `bytes` and no more, and waits for the end of whatever is answered.
-fn attack(addr: SocketAddr, bytes: &[u8]) {
-    let mut client = Client::connect(addr);
+fn attack(door: &Door, bytes: &[u8]) {
+    let mut client = door.connect();
     // It may be refused, and the connection closed, before all is sent.
     let _ = client.send(bytes);
-    let _ = client.socket().shutdown(Shutdown::Write);
-    let answers = client.rest().unwrap();
+    client.finish();
+    let answers = client.rest_of_half().unwrap();
     let answers = String::from_utf8_lossy(&answers);
     assert!(
         answers.is_empty() || answers.starts_with("HTTP/1.1 "),
@@ -36,17 +43,16 @@ fn attack(addr: SocketAddr, bytes: &[u8]) {
     );
 }
 
-#[test]
-fn ten_thousand_mutated_requests_harm_nobody() {
+fn ten_thousand_mutated_requests_harm_nobody(kind: Kind) {
     let seed = std::env::var(SEED).map_or(0x1a4d_e401, |seed| seed.parse().unwrap());
     let mut rng = fastrand::Rng::with_seed(seed);
-    let good: Vec<String> = GOOD.iter().map(|&good| good.to_owned()).collect();
-    let mut node = Node::start(&[]);
+    let mut node = Node::start_as(kind, &[]);
+    let doors = node.doors();
     for batch in 0..BATCHES {
         for i in 0..BATCH {
-            let addr = if i % 2 == 0 { node.peer } else { node.api };
-            let bytes = mutated(&mut rng, &good);
-            attack(addr, &bytes);
+            let door = &doors[i % 2];
+            let good: Vec<String> = GOOD.iter().map(|good| admitted(door, good)).collect();
+            attack(door, &mutated(&mut rng, &good));
         }
         node.serves();
         assert_eq!(node.count("panics"), 0, "{SEED}={seed}, batch {batch}");

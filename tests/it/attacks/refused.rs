@@ -1,10 +1,17 @@
 //! Requests that are not plainly right, or over a limit.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
+use crate::doors::{Door, Kind};
 use crate::node::Node;
-use crate::support::{Answer, Client, request};
+use crate::support::{Answer, request};
+
+on_listeners_of_each_kind! {
+    a_body_of_unclear_length_is_refused_and_nothing_behind_it_is_answered,
+    a_head_that_readers_could_read_in_two_ways_is_refused,
+    an_endless_head_is_refused_long_before_it_ends_and_takes_no_memory,
+    a_method_that_is_known_but_not_served_is_told_so_and_its_body_is_no_request,
+}
 
 const SMUGGLED: &str = "/api/g/smuggled";
 
@@ -14,24 +21,24 @@ fn with(lines: &str) -> String {
 }
 
 /// Sends `attack` with a second request behind it, which must not be answered.
-fn refusal(addr: SocketAddr, attack: &[u8]) -> Answer {
-    let mut client = Client::connect(addr);
-    client.send([attack, request(SMUGGLED).as_bytes()].concat()).unwrap();
+fn refusal(door: &Door, attack: &str) -> Answer {
+    let mut client = door.connect();
+    client.send(door.admitted(attack, "") + &door.request(SMUGGLED)).unwrap();
     let answer = client.answer().unwrap();
-    assert!(answer.has("Connection: close"), "{answer:?} to {:?}", attack.escape_ascii());
+    assert!(answer.has("Connection: close"), "{answer:?} to {attack:?}");
     // Also one that comes later; the other side may have gone.
-    let _ = client.send(request(SMUGGLED));
+    let _ = client.send(door.request(SMUGGLED));
     let rest = client.rest().unwrap();
-    assert!(rest.is_empty(), "{} to {}", rest.escape_ascii(), attack.escape_ascii());
+    assert!(rest.is_empty(), "{} to {attack:?}", rest.escape_ascii());
     answer
 }
 
-fn refused_by_both(attacks: &[(String, u16)]) {
-    let mut node = Node::start(&[]);
+fn refused_by_both(kind: Kind, attacks: &[(String, u16)]) {
+    let mut node = Node::start_as(kind, &[]);
     let loads = node.count("loads");
     for (attack, status) in attacks {
-        for addr in [node.peer, node.api] {
-            let answer = refusal(addr, attack.as_bytes());
+        for door in node.doors() {
+            let answer = refusal(&door, attack);
             assert_eq!(answer.status, *status, "{answer:?} to {attack:?}");
             assert!(answer.text().lines().count() == 1, "one line of reason: {answer:?}");
         }
@@ -42,8 +49,7 @@ fn refused_by_both(attacks: &[(String, u16)]) {
     node.settles();
 }
 
-#[test]
-fn a_body_of_unclear_length_is_refused_and_nothing_behind_it_is_answered() {
+fn a_body_of_unclear_length_is_refused_and_nothing_behind_it_is_answered(kind: Kind) {
     let smuggled = request(SMUGGLED);
     let length = smuggled.len();
     let cases = [
@@ -75,13 +81,12 @@ fn a_body_of_unclear_length_is_refused_and_nothing_behind_it_is_answered() {
     let chunked = with("Transfer-Encoding: chunked\r\n");
     attacks.push((format!("{chunked}40;x={smuggled}\r\n0\r\n\r\n"), 501));
     attacks.push((format!("{chunked}0\r\n\r\n"), 501));
-    refused_by_both(&attacks);
+    refused_by_both(kind, &attacks);
 }
 
-#[test]
-fn a_head_that_readers_could_read_in_two_ways_is_refused() {
+fn a_head_that_readers_could_read_in_two_ways_is_refused(kind: Kind) {
     let line = |line: &str| format!("{line}\r\nHost: x\r\n\r\n");
-    refused_by_both(&[
+    let attacks = [
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
         (line("GET / HTTP/2.0"), 505),
         (line("GET / HTTP/3.0"), 505),
@@ -115,14 +120,15 @@ fn a_head_that_readers_could_read_in_two_ways_is_refused() {
         (line("get / HTTP/1.1"), 501),
         (with(&"a:\r\n".repeat(64)), 431),
         (with(&format!("X: {}\r\n", "y".repeat(16 << 10))), 431),
-    ]);
+    ];
+    refused_by_both(kind, &attacks);
 }
 
 /// Sends `start`, then `piece` over and over, until the other side has enough: its answer, and
 /// how many bytes it let itself be sent.
-fn endless(addr: SocketAddr, start: &[u8], piece: &[u8], total: usize) -> (Answer, usize) {
-    let mut client = Client::connect(addr);
-    let mut writer = client.socket().try_clone().unwrap();
+fn endless(door: &Door, start: &[u8], piece: &[u8], total: usize) -> (Answer, usize) {
+    let mut client = door.connect();
+    let mut writer = client.writer();
     let pieces = piece.repeat((64 << 10) / piece.len());
     client.send(start).unwrap();
     std::thread::scope(|scope| {
@@ -139,18 +145,17 @@ fn endless(addr: SocketAddr, start: &[u8], piece: &[u8], total: usize) -> (Answe
     })
 }
 
-#[test]
-fn an_endless_head_is_refused_long_before_it_ends_and_takes_no_memory() {
-    let mut node = Node::start(&[]);
+fn an_endless_head_is_refused_long_before_it_ends_and_takes_no_memory(kind: Kind) {
+    let mut node = Node::start_as(kind, &[]);
     let before = node.usage();
-    for addr in [node.peer, node.api] {
+    for door in node.doors() {
         for (start, piece, total) in [
             (&b"GET / HTTP/1.1\r\nX: "[..], &b"x"[..], 256 << 20),
             (b"GET / HTTP/1.1\r\n", b"a:\r\n", 31 << 20),
             (b"GET /", b"x", 256 << 20),
             (b"", b"G", 256 << 20),
         ] {
-            let (answer, sent) = endless(addr, start, piece, total);
+            let (answer, sent) = endless(&door, start, piece, total);
             assert_eq!(answer.status, 431, "{answer:?}");
             assert!(answer.has("Connection: close"));
             assert!(sent < total, "all {sent} bytes were taken");
@@ -162,22 +167,21 @@ fn an_endless_head_is_refused_long_before_it_ends_and_takes_no_memory() {
     node.settles();
 }
 
-#[test]
-fn a_method_that_is_known_but_not_served_is_told_so_and_its_body_is_no_request() {
-    let mut node = Node::start(&[]);
-    let (peer, api) = (node.peer, node.api);
-    for addr in [peer, api] {
-        let mut client = Client::connect(addr);
+fn a_method_that_is_known_but_not_served_is_told_so_and_its_body_is_no_request(kind: Kind) {
+    let mut node = Node::start_as(kind, &[]);
+    for door in node.doors() {
+        let mut client = door.connect();
         for method in ["PUT", "DELETE"] {
             let body = request(SMUGGLED);
             let length = body.len();
             let head =
                 format!("{method} /stats HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n");
-            client.send(format!("{head}\r\n{body}")).unwrap();
+            client.send(door.admitted(&format!("{head}\r\n"), &body) + &body).unwrap();
             let answer = client.answer().unwrap();
             assert_eq!(answer.status, 405, "{answer:?}");
             assert!(answer.head.contains("\r\nAllow: GET, HEAD"), "{answer:?}");
-            client.send(format!("{head}Expect: 100-continue\r\n\r\n")).unwrap();
+            let head = format!("{head}Expect: 100-continue\r\n\r\n");
+            client.send(door.admitted(&head, &body)).unwrap();
             assert_eq!(client.answer().unwrap().status, 100);
             client.send(&body).unwrap();
             assert_eq!(client.answer().unwrap().status, 405);

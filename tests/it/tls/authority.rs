@@ -11,23 +11,23 @@ use rcgen::{
 use tempfile::TempDir;
 
 /// The host in the addresses of all nodes here.
-pub(super) const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 
 /// An authority, with a folder for what it signs.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 /// Until when a certificate is good.
 #[derive(Clone, Copy)]
-pub(super) enum Until {
+pub(crate) enum Until {
     The4thMillennium,
     LongAgo,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -39,17 +39,17 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub(super) fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A certificate for `host` in files that are called `name`, and this authority to know others
     /// by.
-    pub(super) fn sign(&self, name: &str, host: &str, until: Until) -> TlsConfig {
+    pub(crate) fn sign(&self, name: &str, host: &str, until: Until) -> TlsConfig {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages =
@@ -70,7 +70,7 @@ impl Authority {
     }
 
     /// As [`sign`](Self::sign), for all nodes here and for long.
-    pub(super) fn good(&self, name: &str) -> TlsConfig {
+    pub(crate) fn good(&self, name: &str) -> TlsConfig {
         self.sign(name, HOST, Until::The4thMillennium)
     }
 }

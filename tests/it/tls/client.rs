@@ -46,7 +46,7 @@ pub(super) fn config(
 }
 
 /// Of any version that there is.
-pub(super) fn config_for(ca: &Path, shows: Option<&TlsConfig>) -> Arc<ClientConfig> {
+pub(crate) fn config_for(ca: &Path, shows: Option<&TlsConfig>) -> Arc<ClientConfig> {
     config(ca, shows, rustls::ALL_VERSIONS)
 }
 

@@ -11,3 +11,8 @@ mod settings;
 mod transfers;
 #[cfg(feature = "cli")]
 mod binary;
+
+#[cfg(feature = "auth")]
+pub(crate) use authority::Until;
+pub(crate) use authority::{Authority, HOST};
+pub(crate) use client::config_for;
