@@ -1,6 +1,6 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench fresh-rounds bench-go bench-http bench-compare bench-churn fuzz malformed proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench fresh-rounds bench-go bench-http bench-compare bench-churn fuzz malformed soak proto
 
 BENCH_ARGS ?=
 TRACES ?=
@@ -96,6 +96,9 @@ chaos: ## five nodes under faults (SECONDS=60 SEED=1 RATE=1000 SCENARIO=faults; 
 
 chaos-seeds: ## the seeds that once found something
 	$(CHAOS) --seeds tests/seeds
+
+soak: ## a ring at full load with cuts and slow readers (SECONDS=600, SEED)
+	cargo bench --bench soak -- --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 proto: ## generate src/wire/pb.rs from proto/larder.proto
 	$(GENERATE)

@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use conversation::{Conversation, Door, End, KEYS, answer_len, get, is_answer};
+use conversation::{Conversation, Door, End, KEYS, answer_len, get, is_answer, name, value};
 use server::Server;
 use socket2::SockRef;
 use support::{Table, decimals, grouped, quantile};
@@ -54,26 +54,58 @@ struct Run {
 fn main() -> Result<(), String> {
     let seed = setting("--seed").unwrap_or(0x1a4d_e401);
     let requests = setting("--requests").unwrap_or(REQUESTS);
-    let mut server = Server::start();
-    let run = Run::new(server.doors, seed, requests);
+    let (mut server, doors) = start();
+    let run = Run::new(doors, seed, requests);
     if let Some(only) = setting("--only") {
         return run.show(only);
     }
     println!("\n## malformed: {} requests, seed {seed}\n", grouped(requests as f64));
     // Once through, so that all there is to start has started.
-    let warm = Run::new(server.doors, !seed, requests.min(1_000));
+    let warm = Run::new(doors, !seed, requests.min(1_000));
     warm.attack();
-    let before = server.settled(None);
+    let before = settled(&server, None);
     let started = Instant::now();
     let mut latencies = run.attack();
     let wall = started.elapsed();
-    let after = server.settled(Some(before));
+    let after = settled(&server, Some(before));
     let alive = server.is_alive();
     report(&run, &mut latencies, wall, [before, after], alive);
     let failures = run.failures.into_inner().unwrap();
     failures.iter().for_each(|failure| println!("{failure}\n"));
     let sound = alive && failures.is_empty() && after.0 <= before.0 && after.1 <= before.1;
     if sound { Ok(()) } else { Err(format!("it did harm; SEED={seed} has it again")) }
+}
+
+fn start() -> (Server, [Door; 2]) {
+    let pairs = (0..KEYS).map(|key| format!("{}={}", name(key), value(key)));
+    let pairs = pairs.collect::<Vec<_>>().join(",");
+    let config = format!("[groups.g]\norigin = \"static:{pairs}\"\n");
+    let server = Server::start(&config, &["--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+    let [peer, api] = server.addrs;
+    let doors = [Door { addr: peer, base: "/_larder/g/" }, Door { addr: api, base: "/api/g/" }];
+    (server, doors)
+}
+
+/// Threads and open files, once nobody is connected: no more than `before`, or for want of that,
+/// unchanged for a second.
+fn settled(server: &Server, before: Option<(u64, u64)>) -> (u64, u64) {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut since, mut now) = (Instant::now(), server.usage());
+    while Instant::now() < deadline {
+        let settled = match before {
+            Some(before) => now.0 <= before.0 && now.1 <= before.1,
+            None => since.elapsed() > Duration::from_secs(1),
+        };
+        if settled {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let last = std::mem::replace(&mut now, server.usage());
+        if now != last {
+            since = Instant::now();
+        }
+    }
+    now
 }
 
 fn report(
