@@ -1,12 +1,10 @@
 MAKEFLAGS += --warn-undefined-variables --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench fresh-rounds bench-go bench-http bench-compare bench-churn fuzz malformed soak proto
+.PHONY: help run test check rest fmt clippy doc deny fresh models tree real interop bench fresh-rounds bench-go bench-http bench-compare bench-churn fuzz malformed chaos chaos-seeds soak proto
 
 BENCH_ARGS ?=
 TRACES ?=
 FRESH_ROUNDS ?= 100000
-SECONDS ?= 60
-SEED ?= 1
 RATE ?= 1000
 SCENARIO ?= faults
 CHAOS := cargo bench --quiet --bench chaos -- --rate $(RATE)
@@ -92,7 +90,7 @@ malformed: ## a million malformed requests to a running node (REQUESTS, SEED, ON
 	cargo bench --bench malformed -- --requests $(REQUESTS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 chaos: ## five nodes under faults (SECONDS=60 SEED=1 RATE=1000 SCENARIO=faults; --help lists them)
-	$(CHAOS) --scenario $(SCENARIO) --seconds $(SECONDS) --seed $(SEED)
+	$(CHAOS) --scenario $(SCENARIO) --seconds $(SECONDS) --seed $(or $(SEED),1)
 
 chaos-seeds: ## the seeds that once found something
 	$(CHAOS) --seeds tests/seeds
