@@ -112,7 +112,8 @@ pub(crate) fn decode(
     };
     let is_fresh = message.stale_age_secs.is_none();
     let minute_qps = message.minute_qps.filter(|_| is_fresh).map(|rate| rate as u32);
-    let ttl = ttl.map(|ttl| ttl.min(LONGEST_TTL));
+    // What is stale has no time left, whatever else is said of it.
+    let ttl = if is_fresh { ttl.map(|ttl| ttl.min(LONGEST_TTL)) } else { Some(Duration::ZERO) };
     let loaded = Loaded { value, ttl, stale_age_secs: message.stale_age_secs, minute_qps };
     Ok((loaded, message.epoch.unwrap_or_default()))
 }
@@ -270,7 +271,9 @@ mod tests {
         ] {
             for dialect in [NATIVE, Dialect::Mailgun] {
                 let body = encode(dialect, "g", "k", &loaded);
-                assert_eq!(decode(dialect.spec(), "g", "k", body), Ok(loaded.clone()));
+                let ttl = loaded.ttl.filter(|_| loaded.stale_age_secs.is_none());
+                let read = Loaded { ttl: ttl.or(Some(Duration::ZERO)), ..loaded.clone() };
+                assert_eq!(decode(dialect.spec(), "g", "k", body), Ok(read));
                 let before = encode_before_value(dialect.spec(), "g", "k", &loaded, u64::MAX);
                 // The longest value that a machine could hold has four bytes more of length.
                 assert!(before.len() + 4 <= BEFORE_VALUE_BYTES, "{}", before.len());
