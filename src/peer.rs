@@ -50,6 +50,11 @@ pub trait PeerPicker: Send + Sync {
         let _ = (key, nth);
         None
     }
+
+    /// Whether what this node loads of others' keys is kept for a short time only.
+    fn bounds_stand_ins(&self) -> bool {
+        true
+    }
 }
 
 /// A picker for a node that stands alone: it never finds a peer.

@@ -96,7 +96,10 @@ impl Group {
 
     /// Whether another node owns `key`, so that this one only stands in for it.
     pub(super) fn stands_in(&self, key: &str) -> bool {
-        self.inner.peers.get().is_some_and(|peers| peers.pick(key).is_some())
+        self.inner
+            .peers
+            .get()
+            .is_some_and(|peers| peers.bounds_stand_ins() && peers.pick(key).is_some())
     }
 
     /// Keeps what was loaded here; for a short time only in another's place. Its owner is asked

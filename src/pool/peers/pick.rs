@@ -17,6 +17,11 @@ struct Behind {
 }
 
 impl PeerPicker for Peers {
+    /// Go nodes know no successors, and are told the whole time to live.
+    fn bounds_stand_ins(&self) -> bool {
+        self.dialect == crate::wire::Dialect::Native
+    }
+
     fn pick(&self, key: &str) -> Option<Arc<dyn Peer>> {
         let view = self.view.load();
         let owner = view.ring.owner(key.as_bytes())?;

@@ -44,9 +44,7 @@ impl Pair {
         let pool = pool.start().unwrap();
         pool.set_peers([pool.url(), &standin.url]).unwrap();
         let origin = TestOrigin::new();
-        // The stand-in asks for keys of its own as well, and is to hear how long they live.
-        let options = larder::GroupOptions::new(1 << 20).successor_ttl(TTL);
-        let group = pool.group_with(options, "interop", Getting(origin.clone())).unwrap();
+        let group = pool.group("interop", 1 << 20, Getting(origin.clone())).unwrap();
         Some(Self { standin, pool, group, origin })
     }
 
